@@ -1,0 +1,1 @@
+"""Config: compose, check, build; nothing here imports torch before the config is valid."""

@@ -1,0 +1,5 @@
+"""`python -m dlcli` is `dl`."""
+
+from dlcli.cli import main
+
+main()

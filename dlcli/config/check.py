@@ -1,0 +1,178 @@
+"""Find every fault of a command line at once, before Hydra composes and torch is imported.
+
+Each fault is one line: what was written, the rule, and the nearest key or option with its type and default.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from dlcli.config import catalog, paths, schema
+from dlcli.config.compose import compose, loader
+from dlcli.errors import ConfigError
+
+Choices = dict[str, str]
+
+
+def check(verb: str, overrides: Sequence[str], multirun: bool = False) -> Any:
+    """Return the composed config (of the first job of a sweep); raise ConfigError with one line per fault."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    with loader() as hydra:
+        parsed = [parse(override) for override in overrides]
+        known = {group for group in paths.groups() if hydra.get_group_options(group)}
+        ours = [p for p in parsed if not (p.key_or_group or "").startswith("hydra")]
+        picks = [p for p in ours if p.key_or_group in known and "." not in p.key_or_group]
+        values = [p for p in ours if p not in picks]
+        faults = [fault for p in picks for fault in unknown_options(p)]
+        faults += [f"{p.input_line}: several values need -m (a sweep)" for p in ours if p.is_sweep_override() and not multirun]
+        try:
+            good = [p.input_line for p in parsed if p in picks and not list(unknown_options(p))]
+            for choice in itertools.product(*(sweep(p) for p in picks if p.input_line in good)):
+                faults += [fault for fault in faulty_values(verb, values, choice) if fault not in faults]
+            if not faults:
+                first = [next(iter(sweep(p))) if not p.input_line.startswith("hydra") else p.input_line for p in parsed]
+                return complete(verb, compose(verb, first), first)
+        except (HydraException, OmegaConfBaseException) as error:
+            faults.append(readable(error))
+    raise ConfigError("\n".join(faults))
+
+
+def parse(override: str) -> Any:
+    """Read one override in Hydra's grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if "=" not in override and not override.startswith("~"):
+        raise ConfigError(f"{override}: expected KEY=VALUE; see `dl train --help` for the keys")
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        key, _, value = override.partition("=")
+        raise ConfigError(f"{override}: cannot be read; put the value in quotes: '{key}=\"{value}\"'") from error
+
+
+def sweep(override: Any) -> list[str]:
+    """Return the single assignments of an override: several when it sweeps."""
+    if not override.is_sweep_override():
+        return [override.input_line]
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{override.input_line}: an interval needs a sweeper that searches; list values instead: a,b,c")
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def unknown_options(override: Any) -> Iterator[str]:
+    """Yield a fault for each chosen option that the group has not."""
+    options = paths.options(override.key_or_group)
+    for assignment in sweep(override):
+        option = assignment.partition("=")[2]
+        if option not in options and option != "null":
+            near = get_close_matches(option, options, 1, 0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            yield f"{assignment}: no such {override.key_or_group}; {hint}options: {', '.join(options)}"
+
+
+def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Iterator[str]:
+    """Yield the faults of all value overrides, given one choice of options."""
+    base = compose(verb, picks)
+    choices = dict(pick.split("=", 1) for pick in picks) | chosen(base)
+    leaves = dict(flatten(base))
+    for override in values:
+        key = (override.key_or_group or "").removeprefix("+")
+        if override.is_delete():
+            continue
+        if key not in leaves and not inside_free_node(base, key):
+            yield f"{override.input_line}: no such key; {nearest(key, leaves, verb, choices)}"
+            continue
+        rule = schema.kind(key, leaves.get(key))
+        for assignment in sweep(override):
+            fault = rule and rule.fault(parse(assignment).value())
+            if fault:
+                yield f"{assignment}: {key} {fault}{explain(key, leaves.get(key), verb, choices)}"
+
+
+def chosen(config: Any) -> Choices:
+    """Return the option of each group by its name, where the config states it."""
+    named = {group: config.get(group, {}).get("name") for group in paths.groups() if isinstance(config.get(group), dict)}
+    return {group: name for group, name in named.items() if isinstance(name, str)}
+
+
+def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every dotted key of a config with its value, nodes included."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
+    for key, value in plain.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+
+
+def inside_free_node(base: Any, key: str) -> bool:
+    """Tell whether a key lies in a node that the user fills: settings by player or layer."""
+    return key.split(".")[0] in ("players", "layers")
+
+
+def nearest(key: str, leaves: dict[str, Any], verb: str, choices: Choices) -> str:
+    """Name the known keys that look most like a mistaken one."""
+    near = get_close_matches(key, leaves, 2, 0.6)
+    last = key.split(".")[-1]
+    near += [leaf for leaf in leaves if get_close_matches(last, [leaf.split(".")[-1]], 1, 0.75) and leaf not in near]
+    if not near:
+        return f"`dl {verb} --help` lists the keys"
+    return "did you mean " + " or ".join(f"{leaf}{explain(leaf, leaves[leaf], verb, choices)}" for leaf in near[:2]) + "?"
+
+
+def explain(key: str, default: Any, verb: str, choices: Choices) -> str:
+    """Return type, default and meaning of a key in brackets."""
+    if isinstance(default, dict):
+        return ""
+    meaning = catalog.meaning(key, verb, choices)
+    shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
+    return f" (default {shown}{': ' + meaning if meaning else ''})"
+
+
+def complete(verb: str, config: Any, overrides: Sequence[str]) -> Any:
+    """Return the config if its files obey the table as well, and the data has every fact that the model asks for."""
+    faults = []
+    for key, value in flatten(config):
+        if value == "???":
+            faults.append(f"{key}: must be given{explain(key, '', verb, chosen(config)).replace('default : ', '')}, as {key}=VALUE")
+            continue
+        rule = schema.ROOT.get(key) or (schema.kind(key, value) if not isinstance(value, dict) else None)
+        fault = rule and not str(value).startswith("${") and rule.fault(value)
+        if fault:
+            faults.append(f"{key}={value}: {fault}")
+    unknown = [key for key in config if key not in roots(verb)]
+    faults += [f"{key}: no such key (it stands in a config file); {nearest(key, dict.fromkeys(roots(verb)), verb, {})}" for key in unknown]
+    faults += missing_facts(config)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return config
+
+
+def roots(verb: str) -> set[str]:
+    """Return the root keys of a verb: those of its own file, and the groups."""
+    return {entry.key.split(".")[0] for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")} | set(paths.groups())
+
+
+def missing_facts(config: Any) -> list[str]:
+    """Name the facts that the model asks of data which does not have them, and data that does."""
+    from omegaconf import OmegaConf
+
+    faults = []
+    wanted = [str(value) for _, value in flatten(config.get("model", {})) if str(value).startswith("${data.")]
+    for fact in sorted({value[7:-1] for value in wanted}):
+        if fact not in config.data:
+            having = [name for name, path in paths.options("data").items() if fact in {e.key for e in catalog.entries(path)}]
+            data = OmegaConf.select(config, "data.name")
+            faults.append(f"data={data} has no {fact}, which this model needs; data that has it: {', '.join(having)}")
+    return faults
+
+
+def readable(error: Exception) -> str:
+    """Return the first lines of a Hydra error without its advice to add keys."""
+    kept = [line for line in str(error).splitlines() if line.strip() and "+" not in line and "full_key" not in line]
+    return "; ".join(line.strip() for line in kept[:3])

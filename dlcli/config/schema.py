@@ -1,0 +1,120 @@
+"""The types and ranges of config values, in one table; default values and meanings stand in the YAML files.
+
+A root key has a row of its own. Inside a group a row serves every key of that name (`lr` of any optimizer); a key
+without a row takes its type from its default value. One checker serves command line, files and sweeps alike.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+
+class Kind(NamedTuple):
+    """The values that a key may take."""
+
+    type: type
+    low: float = -math.inf
+    high: float = math.inf
+    open: bool = False  # the bounds themselves are excluded
+    null: bool = False  # null is allowed
+    choices: tuple[str, ...] = ()
+
+    def fault(self, value: Any) -> str | None:
+        """Return what is wrong with a value, or None."""
+        if value is None:
+            return None if self.null else f"must be {self}"
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
+        if not right or (self.choices and value not in self.choices):
+            return f"must be {self}"
+        if self.type in (int, float) and not self.within(value):
+            return f"must be {self}"
+        return None
+
+    def within(self, value: float) -> bool:
+        """Tell whether a number is finite and inside the bounds."""
+        inside = self.low < value < self.high if self.open else self.low <= value <= self.high
+        return inside and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}
+        name = names.get(self.type, self.type.__name__)
+        signs = ("above", "below") if self.open else (">=", "<=")
+        bounds = [f"{sign} {bound:g}" for sign, bound in zip(signs, (self.low, self.high), strict=True) if abs(bound) < math.inf]
+        return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{' or null' if self.null else ''}"
+
+
+POSITIVE = Kind(float, 0, open=True)
+COUNT = Kind(int, 1)
+SHARE = Kind(float, 0, 1)
+DECAY = Kind(float, 0, 1)
+
+ROOT = {
+    "seed": Kind(int, 0, 2**63 - 1),
+    "epochs": COUNT,
+    "batch": COUNT,
+    "max_steps": Kind(int, 1, null=True),
+    "max_time": Kind(float, 0, open=True, null=True),
+    "precision": Kind(str, choices=("auto", "fp32", "bf16", "fp16")),
+    "clip": Kind(float, 0, open=True, null=True),
+    "clip_value": Kind(float, 0, open=True, null=True),
+    "accumulate": COUNT,
+    "ema": Kind(float, 0, 1, open=True, null=True),
+    "l1": Kind(float, 0),
+    "max_norm": Kind(float, 0, open=True, null=True),
+    "patience": Kind(int, 1, null=True),
+    "monitor": Kind(str, null=True),
+    "limit": Kind(float, 1e-9, 1),
+    "limit_valid": Kind(float, 1e-9, 1),
+    "overfit": Kind(int, 0),
+    "compile": Kind(bool),
+    "channels_last": Kind(bool, null=True),
+    "deterministic": Kind(bool),
+    "resume": Kind(str, null=True),
+    "checkpoint": Kind(str, choices=("best", "last")),
+    "split": Kind(str, choices=("train", "valid", "test")),
+    "out": Kind(str, null=True),
+    "n": COUNT,
+    "columns": COUNT,
+    "plugins": Kind(list),
+    "device.name": Kind(str, choices=("auto", "cpu", "cuda", "mps")),
+    "device.index": Kind(int, 0),
+    "device.threads": Kind(int, 1, null=True),
+}
+
+ANYWHERE = {
+    "lr": POSITIVE,
+    "eps": Kind(float, 0),
+    "momentum": Kind(float, 0, 1),
+    "alpha": Kind(float, 0, 1),
+    "weight_decay": Kind(float, 0),
+    "warmup": SHARE,
+    "beta": Kind(float, 0),
+    "dropout": DECAY,
+    "input_dropout": DECAY,
+    "smoothing": SHARE,
+    "latent": COUNT,
+    "steps": COUNT,
+    "restarts": COUNT,
+    "degree": COUNT,
+    "samples": COUNT,
+    "every": COUNT,
+    "noise": Kind(float, 0),
+    "scalars": COUNT,
+    "temperature": POSITIVE,
+    "split_seed": Kind(int, 0),
+}
+
+
+def kind(key: str, default: Any) -> Kind | None:
+    """Return what a key may hold, or None where anything goes."""
+    if key in ROOT:
+        return ROOT[key]
+    name = key.split(".")[-1]
+    if name in ANYWHERE and isinstance(default, (int, float)):
+        return ANYWHERE[name]
+    if default is None or isinstance(default, dict):
+        return None
+    return Kind(type(default)) if isinstance(default, (bool, int, float, str, list)) else None

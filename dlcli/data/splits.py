@@ -1,0 +1,148 @@
+"""Three parts of one data set, how they are cut, and what must hold before the first step.
+
+The cut depends on a seed of the source (`split_seed`), never on the seed of the run: runs of different seeds
+are compared on the same test set.
+"""
+
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from dlcli.batch import Images, Table
+from dlcli.errors import DataError
+
+Rest = Images | Table  # how a split rests in memory
+Kind = TypeVar("Kind", bound=Rest)
+
+
+class Splits(NamedTuple):
+    """What a source loads: three parts at rest, and the facts that models may ask for."""
+
+    train: Rest
+    valid: Rest
+    test: Rest
+    facts: dict[str, Any]
+
+
+def hold_out(y: Tensor, count_or_share: int | float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return sorted indices of (rest, held), every class in proportion where `y` holds classes.
+
+    `count_or_share` is a number of examples (int) or a share of them in (0, 1) (float). Each class keeps at
+    least one example in the rest, which is what is trained on. Raises DataError where that cannot be.
+    """
+    count = _count(len(y), count_or_share)
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    if y.is_floating_point():
+        held = order[:count]
+    else:
+        _, classes, sizes = y.unique(return_inverse=True, return_counts=True)
+        quota = _quota(sizes, count)
+        shuffled = classes[order]
+        held = torch.cat([order[shuffled == c][: int(quota[c])] for c in range(len(sizes))])
+    chosen = torch.zeros(len(y), dtype=torch.bool)
+    chosen[held] = True
+    return (~chosen).nonzero().flatten(), chosen.nonzero().flatten()
+
+
+def divide(whole: Kind, valid: int | float, test: int | float, seed: int) -> tuple[Kind, Kind, Kind]:
+    """Cut a whole set into (train, valid, test); shares are shares of the whole."""
+    valid = _count(whole.size, valid)
+    rest, test_rows = hold_out(whole.y, _count(whole.size, test), seed)
+    train_rows, valid_rows = hold_out(whole.y[rest], valid, seed)
+    return pick(whole, rest[train_rows]), pick(whole, rest[valid_rows]), pick(whole, test_rows)
+
+
+def pick(batch: Kind, rows: Tensor) -> Kind:
+    """Return the given rows of every field."""
+    return type(batch)(*(field[rows] for field in batch))
+
+
+def check(splits: Splits, classes: int | None) -> None:
+    """Refuse splits that cannot be learned from: empty, ragged, not finite, out of range.
+
+    `classes` is the number of classes, None where labels or targets are predicted. Raises DataError.
+    """
+    for name in ("train", "valid", "test"):
+        split = getattr(splits, name)
+        _check_sizes(name, split, splits.train)
+        _check_inputs(name, split)
+        _check_answers(name, split.y, classes, "labels" in splits.facts and classes is None)
+
+
+def _count(total: int, count_or_share: int | float) -> int:
+    if isinstance(count_or_share, float):
+        fits = 0 <= count_or_share < 1
+        count = round(count_or_share * total)
+    else:
+        fits = 0 <= count_or_share < total
+        count = count_or_share
+    if not fits:
+        raise DataError(
+            f"cannot hold out {count_or_share} of {total} examples: give a count from 0 to {total - 1} "
+            "or a share from 0.0 to below 1.0 (data.source.valid, data.source.test)"
+        )
+    return count
+
+
+def _quota(sizes: Tensor, count: int) -> Tensor:
+    """Share `count` among classes in proportion to `sizes`, by largest remainder, one of each class spared."""
+    room = sizes - 1
+    if count > room.sum():
+        raise DataError(
+            f"cannot hold out {count} of {int(sizes.sum())} examples: {len(sizes)} classes must each keep one for "
+            f"training, which leaves {int(room.sum())}; hold out fewer (data.source.valid, data.source.test)"
+        )
+    exact = sizes.double() * count / sizes.sum()
+    quota = exact.floor().long().minimum(room)
+    while (left := count - int(quota.sum())) > 0:
+        claim = (exact - quota).masked_fill(quota >= room, -torch.inf)
+        open_classes = int((quota < room).sum())
+        quota[claim.argsort(descending=True, stable=True)[: min(left, open_classes)]] += 1
+    return quota
+
+
+def _check_sizes(name: str, split: Rest, train: Rest) -> None:
+    if len(split.x) != len(split.y):
+        raise DataError(
+            f"the {name} split has {len(split.x)} examples but {len(split.y)} labels: "
+            "each example needs exactly one; repair the files"
+        )
+    if split.size == 0:
+        raise DataError(f"the {name} split is empty: every split needs an example; raise data.source.{name} or samples")
+    if split.x.shape[1:] != train.x.shape[1:]:
+        raise DataError(
+            f"the {name} split has examples of shape {tuple(split.x.shape[1:])}, "
+            f"the train split {tuple(train.x.shape[1:])}: they must agree; repair the files"
+        )
+
+
+def _check_inputs(name: str, split: Rest) -> None:
+    x = split.x
+    if not x.is_floating_point():
+        return  # uint8 pixels cannot be out of range
+    _refuse(name, "inputs", x, ~x.isfinite(), "finite numbers", "remove or replace those examples")
+    if x.ndim == 4:
+        rule, cure = "in [0, 1] when they are floats", "divide them by 255, or store them as uint8"
+        _refuse(name, "pixels", x, (x < 0) | (x > 1), rule, cure)
+
+
+def _check_answers(name: str, y: Tensor, classes: int | None, labels: bool) -> None:
+    if y.is_floating_point():
+        _refuse(name, "targets", y, ~y.isfinite(), "finite numbers", "remove those examples")
+        if labels:
+            _refuse(name, "labels", y, (y != 0) & (y != 1), "0 or 1", "repair the labels")
+    elif classes is not None:
+        rule = f"from 0 to {classes - 1}, as the set states {classes} classes"
+        _refuse(name, "labels", y, (y < 0) | (y >= classes), rule, "repair the labels, or set data.classes")
+
+
+def _refuse(name: str, what: str, values: Tensor, wrong: Tensor, rule: str, cure: str) -> None:
+    """Raise DataError with the count and the first offender where anything is wrong."""
+    if not bool(wrong.any()):
+        return
+    first = wrong.nonzero()[0].tolist()
+    raise DataError(
+        f"the {name} split has {int(wrong.sum())} of {wrong.numel()} {what} outside the rule, first "
+        f"{values[tuple(first)].item():g} at example {first[0]}: they must be {rule}; {cure}"
+    )

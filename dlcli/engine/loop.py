@@ -1,0 +1,228 @@
+"""The loop. It trains any `Model`: moves through the data, steps the players, scores the splits, keeps the best.
+
+There is no family in here: what a family needs, its rule says by what it yields.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlcli.engine import randomness
+from dlcli.engine.average import Average
+from dlcli.engine.player import Player, players
+from dlcli.engine.precision import Precision
+from dlcli.engine.stopping import Best, Deadline
+from dlcli.errors import ConfigError, OutOfMemoryError
+from dlcli.model import Clock, Model, Update
+from dlcli.schedules import Constant, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How long to learn, and with which remedies; each field is a config key of that name."""
+
+    seed: int = 0
+    epochs: int = 10
+    max_steps: int | None = None
+    max_time: float | None = None
+    accumulate: int = 1
+    ema: float | None = None
+    max_norm: float | None = None
+    patience: int | None = None
+    monitor: str | None = None
+    every: int = 50
+    players: dict[str, dict[str, Any]] = field(default_factory=dict)
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Engine:
+    """A model in training: its players, precision, schedule and position."""
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        settings: Settings,
+        precision: Precision,
+        schedule: Schedule | None = None,
+        log: Any = None,
+    ):
+        self.model, self.settings, self.precision, self.log = model, settings, precision, log
+        self.schedule = schedule or Constant()
+        self.players = players(model, optimizer, settings.players, settings.layers)
+        self.average = Average(model, settings.ema) if settings.ema else None
+        self.best = Best(settings.monitor or model.monitor, model.goal, settings.patience)
+        self.best_weights: dict[str, Tensor] = {}
+        self.clock, self.position, self.pieces = Clock(0, 1), 0, settings.accumulate
+        self.sums: dict[str, Tensor] = {}
+
+    def fit(self, train: Any, valid: Any, stop: Any = False, epoch_end: Callable[[dict[str, float]], None] = lambda scores: None) -> bool:
+        """Learn until the end, the deadline, the end of patience, or `stop`; tell whether the run is complete."""
+        planned = self.settings.epochs * len(train)
+        self.clock = self.clock._replace(steps=min(planned, self.settings.max_steps or planned))
+        deadline = Deadline(self.settings.max_time)
+        while self.clock.step < self.clock.steps and not self.best.exhausted and not deadline:
+            self.train_epoch(train, lambda: stop or deadline)
+            if stop:
+                return False
+            scores = self.score(valid)
+            self.finish_epoch(scores, early=self.position < len(train))
+            epoch_end(scores)
+        return True
+
+    def train_epoch(self, train: Any, ended: Callable[[], Any]) -> None:
+        """Learn from the rest of the current epoch, or until `ended`."""
+        self.model.train()
+        for batch in train.epoch(self.clock.epoch, self.position):
+            self.learn(batch)
+            self.position += 1
+            self.clock = self.clock._replace(step=self.clock.step + 1)
+            if self.clock.step % self.settings.every == 0:
+                self.trace()
+            if ended() or self.clock.step >= self.clock.steps:
+                break
+
+    def learn(self, batch: Any) -> None:
+        """Take every optimizer step that the model asks for on one batch; in the first epoch, cut it if memory runs out."""
+        watched = self.log is not None and (self.clock.step + 1) % self.settings.every == 0
+        self.precision.norms = {} if watched else None
+        while True:
+            try:
+                self.take_steps(batch)
+                break
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                self.cut_further(batch, error)
+        if self.average:
+            self.average.update()
+
+    def take_steps(self, batch: Any) -> None:
+        """Run the rule on every piece of the batch in step: their i-th yields share one optimizer step."""
+        parts = cut(batch, self.pieces)
+        runs = [(self.model.updates(part, self.clock), part.size / batch.size if len(parts) > 1 else None) for part in parts]
+        while True:
+            player, by_hand = None, False
+            for updates, share in runs:
+                with self.precision.forward():
+                    update = next(updates, None)
+                if update is None:
+                    return
+                player, by_hand = self.player_of(update), update.loss is None
+                self.gather(player, update, share)
+            assert player is not None
+            self.step(player, by_hand)
+
+    def gather(self, player: Player, update: Update, share: float | None) -> None:
+        """Add the gradient of one piece of a batch, and note its loss."""
+        if update.loss is None:
+            if share is not None:
+                raise ConfigError(f"accumulate={self.pieces}: {type(self.model).__name__} writes its gradients itself; use accumulate=1")
+            return
+        loss = update.loss if share is None else update.loss * share
+        self.precision.backward(player, loss, self.clock.step)
+        self.sums[player.name] = self.sums.get(player.name, 0) + loss.detach()
+
+    def step(self, player: Player, by_hand: bool) -> None:
+        """Step one player at the rate of the hour."""
+        player.scale(self.schedule(self.clock.progress))
+        self.precision.step(player, self.clock.step, by_hand)
+        if self.settings.max_norm:
+            shorten(player.parameters, self.settings.max_norm)
+
+    def player_of(self, update: Update) -> Player:
+        """Return the player that a rule yielded. Raises ConfigError for rules that break the contract."""
+        rule = type(self.model).__name__
+        if not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)
+            raise ConfigError(f"{rule}.updates yields inside torch.no_grad(); move the yield out of that block")
+        if update.player not in self.players:
+            raise ConfigError(f"{rule} has no player {update.player!r}; its players are {', '.join(self.players)}")
+        return self.players[update.player]
+
+    def cut_further(self, batch: Any, error: RuntimeError) -> None:
+        """Halve the pieces of a batch after memory ran out, so that the same batch still makes one step."""
+        for player in self.players.values():
+            player.optimizer.zero_grad(set_to_none=True)
+        if self.clock.epoch > 0 or self.pieces >= batch.size:
+            raise OutOfMemoryError(f"out of memory at batch={batch.size}, accumulate={self.pieces}; use a smaller batch") from error
+        self.pieces *= 2
+        if self.log:
+            self.log.say(f"out of memory: batches are cut into {self.pieces} pieces from now on (accumulate={self.pieces})")
+
+    def score(self, batches: Any) -> dict[str, float]:
+        """Return the scores of a split, with the averaged weights if there are any."""
+        return self.model.score(self.measure(batches))
+
+    def measure(self, batches: Any) -> dict[str, Tensor]:
+        """Return what the model measures on a split, with the averaged weights if there are any."""
+        if self.average is None:
+            return measure(self.model, batches, self.precision, self.settings.seed)
+        with self.average.applied():
+            return measure(self.model, batches, self.precision, self.settings.seed)
+
+    def finish_epoch(self, scores: dict[str, float], early: bool) -> None:
+        """Note the scores of an epoch, remember the weights if they are the best, and go on to the next."""
+        if self.best.monitor not in scores:
+            raise ConfigError(f"monitor={self.best.monitor}: no such score; the model has {', '.join(scores)}")
+        if self.best.improved(scores[self.best.monitor], self.clock.step):
+            self.best_weights = self.weights()
+        self.schedule.observe(scores[self.best.monitor])
+        if self.log:
+            self.log.scalars({f"valid/{name}": value for name, value in scores.items()}, self.clock.step)
+        if not early:
+            self.clock, self.position = self.clock._replace(epoch=self.clock.epoch + 1), 0
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of the weights that are evaluated."""
+        if self.average is None:
+            return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        with self.average.applied():
+            return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def trace(self) -> None:
+        """Log the mean losses since the last trace, gradient norms and learning rates."""
+        if self.log is None:
+            return
+        named = {f"/{name}" if len(self.players) > 1 else "": name for name in self.players}
+        values = {f"train/loss{tag}": float(self.sums[name]) / self.settings.every for tag, name in named.items() if name in self.sums}
+        norms = self.precision.norms or {}
+        values |= {f"train/gradient norm{tag}": float(norms[name]) for tag, name in named.items() if name in norms}
+        values |= {f"train/rate{tag}": self.players[name].optimizer.param_groups[0]["lr"] for tag, name in named.items()}
+        self.sums = {}
+        self.log.scalars(values, self.clock.step)
+
+
+@torch.no_grad()
+def measure(model: Model, batches: Iterable | Any, precision: Precision, seed: int) -> dict[str, Tensor]:
+    """Return what a model measures on a whole split, on the CPU, without touching its random streams."""
+    model.eval()
+    with randomness.aside(seed), precision.forward():
+        rows = [{name: value.cpu() for name, value in model.measure(batch).items()} for batch in batches.epoch(0)]
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+
+def cut(batch: Any, pieces: int) -> list[Any]:
+    """Cut a batch into about equal pieces along its examples."""
+    if pieces == 1:
+        return [batch]
+    columns = [field.chunk(pieces) for field in batch]
+    return [type(batch)(*fields) for fields in zip(*columns, strict=True)]
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error means that memory ran out, on the GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@torch.no_grad()
+def shorten(parameters: Iterable[Tensor], limit: float) -> None:
+    """Scale the incoming weights of each unit down to a largest norm (max-norm; Srivastava et al. 2014)."""
+    for p in parameters:
+        if p.ndim > 1:
+            norms = p.flatten(1).norm(dim=1).clamp_min(1e-12)
+            p.mul_((limit / norms).clamp_max(1.0).view(-1, *[1] * (p.ndim - 1)))

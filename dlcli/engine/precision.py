@@ -1,0 +1,92 @@
+"""Precision: autocast, scale, differentiate, unscale, clip, step, forget; here and nowhere else."""
+
+import math
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.engine.player import Player
+from dlcli.errors import ConfigError, DivergedError
+
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """The number type of the forward pass, and the step that goes with it."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        name: str = "auto",
+        *,
+        clip: float | None = None,
+        clip_value: float | None = None,
+        l1: float = 0.0,
+    ):
+        self.device, self.clip, self.clip_value, self.l1 = device, clip, clip_value, l1
+        self.name = automatic(device) if name == "auto" else name
+        if self.name == "fp16" and device.type == "mps":
+            raise ConfigError("precision=fp16: not on an Apple GPU; use precision=fp32 or bf16")
+        self.type = TYPES[self.name]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
+        self.edits = bool(clip or clip_value or l1)
+        self.norms: dict[str, Tensor] | None = None  # a dict while somebody watches the gradient norms
+        self._plain = nullcontext()
+
+    def forward(self) -> Any:
+        """Return the context of the forward pass."""
+        return self._plain if self.name == "fp32" else torch.autocast(self.device.type, self.type)
+
+    def backward(self, player: Player, loss: Tensor, step: int) -> None:
+        """Give the gradient of a loss to one player alone. Raises DivergedError if the loss is not finite."""
+        require_finite(loss, f"step {step}: the loss of player {player.name!r}")
+        self.scaler.scale(loss).backward(inputs=player.parameters)
+
+    def step(self, player: Player, step: int, by_hand: bool = False) -> None:
+        """Step one player and forget its gradients. Hand-written gradients (`by_hand`) bypass the scaler."""
+        optimizer = player.optimizer
+        scaled = self.scaler.is_enabled() and not by_hand
+        if self.edits or self.norms is not None:
+            if scaled:
+                self.scaler.unscale_(optimizer)
+            self.edit(player, step)
+        if scaled:
+            self.scaler.step(optimizer)
+            self.scaler.update()
+        else:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def edit(self, player: Player, step: int) -> None:
+        """Add the L1 term, note the norm, and clip the gradient by norm, by value, or both."""
+        gradients = [p.grad for p in player.parameters if p.grad is not None]
+        if self.l1:
+            torch._foreach_add_(gradients, torch._foreach_sign([p for p in player.parameters if p.grad is not None]), alpha=self.l1)
+        if self.norms is not None or self.clip:
+            norm = nn.utils.get_total_norm(gradients)
+            if self.norms is not None:
+                self.norms[player.name] = norm
+            if self.clip:
+                if not self.scaler.is_enabled():  # the scaler skips such a step by itself
+                    require_finite(norm, f"step {step}: the gradient norm of player {player.name!r}")
+                nn.utils.clip_grads_with_norm_(player.parameters, self.clip, norm)
+        if self.clip_value:
+            nn.utils.clip_grad_value_(player.parameters, self.clip_value)
+
+
+def automatic(device: torch.device) -> str:
+    """Return the fastest safe type: bf16 on GPUs that have it; on CPUs it was measured to be slower."""
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def require_finite(value: Tensor, what: str) -> None:
+    """Raise DivergedError unless a scalar is a finite number."""
+    number = value.item()
+    if not math.isfinite(number):
+        raise DivergedError(
+            f"{what} is {number}; the weights are as they were before this step. "
+            "Try a smaller optimizer.lr, clip=1, or precision=fp32"
+        )

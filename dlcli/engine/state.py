@@ -1,0 +1,53 @@
+"""The whole state of a training, as tensors and plain data, so that a resumed run continues to the same bits."""
+
+from typing import Any
+
+from torch import Tensor
+
+from dlcli.engine import checkpoint, randomness
+from dlcli.engine.loop import Engine
+from dlcli.errors import CheckpointError
+from dlcli.model import Clock
+
+
+def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return everything that the rest of the training depends on; the random streams are read first."""
+    streams, plain_streams = randomness.state()
+    tensors = {f"random/{name}": value for name, value in streams.items()}
+    tensors |= {f"model/{name}": value for name, value in engine.model.state_dict().items()}
+    tensors |= {f"sums/{name}": value for name, value in engine.sums.items()}
+    if engine.average:
+        tensors |= {f"average/{name}": value for name, value in engine.average.state().items()}
+    optimizers = {}
+    for name, player in engine.players.items():
+        state, optimizers[name] = checkpoint.flatten(player.optimizer)
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in state.items()}
+    plain = {
+        "clock": engine.clock._asdict(),
+        "position": engine.position,
+        "pieces": engine.pieces,
+        "optimizers": optimizers,
+        "scaler": engine.precision.scaler.state_dict(),
+        "schedule": engine.schedule.state(),
+        "best": engine.best.state(),
+        "random": plain_streams,
+    }
+    return tensors, plain
+
+
+def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], source: Any) -> None:
+    """Put an engine where a checkpoint was taken; the random streams last. Raises CheckpointError."""
+    try:
+        checkpoint.load(engine.model, checkpoint.part(tensors, "model"), source)
+        for name, player in engine.players.items():
+            checkpoint.unflatten(player.optimizer, checkpoint.part(tensors, f"optimizer/{name}"), plain["optimizers"][name])
+        if engine.average:
+            engine.average.restore(checkpoint.part(tensors, "average"))
+        engine.sums = checkpoint.part(tensors, "sums")
+        engine.clock, engine.position, engine.pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
+        engine.precision.scaler.load_state_dict(plain["scaler"])
+        engine.schedule.restore(plain["schedule"])
+        engine.best.restore(plain["best"])
+        randomness.restore(checkpoint.part(tensors, "random"), plain["random"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{source}: incomplete, {error} is missing or unfit; the run cannot be continued from it") from error

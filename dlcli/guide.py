@@ -1,0 +1,67 @@
+"""Help: worked examples, and the groups, options and keys of each verb, read from the config files."""
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from dlcli.config import catalog, paths
+
+EXAMPLES = """dl: train, evaluate, sample and attack everything in five deep-learning courses.
+
+  dl train                              an MLP on handwritten digits, in seconds
+  dl train model=vae                    a variational autoencoder; then look:
+  tensorboard --logdir outputs
+  dl sample                             new digits from the newest run
+  dl train model=lenet data=mnist       LeNet-5 on MNIST
+  dl eval                               test the newest run
+  dl attack attack=pgd attack.eps=0.1   attack it
+  dl train -m model=mlp,cnn seed=1,2,3  a sweep, with means and spreads
+  dl train resume                       go on with the newest run
+
+  dl ls models      what there is       dl show model=lenet   a config and its layers
+  dl train --help   every key           dl doctor             check the installation"""
+
+
+def defaults(verb: str) -> dict[str, str]:
+    """Return the groups of a verb with the option that each begins with."""
+    chosen: dict[str, str] = {}
+    inside = False
+    for line in paths.lines(paths.packaged() / f"{verb}.yaml"):
+        inside = line.startswith("defaults:") or (inside and line.startswith("  -"))
+        key, _, value = line.strip("- ").partition(":")
+        if inside and value and "/" not in key:
+            chosen[key] = value.strip()
+    return chosen
+
+
+def rows(verb: str) -> list[tuple[str, str, str]]:
+    """Return key, default and meaning of everything that a verb takes."""
+    chosen = defaults(verb)
+    entries = list(catalog.entries(paths.packaged() / f"{verb}.yaml"))
+    for group, option in chosen.items():
+        if group not in ("experiment", "data"):
+            entries += [e for e in catalog.own(group, option) if e.key.startswith(f"{group}.")]
+    return [(e.key, e.value, e.meaning) for e in entries if e.value and "_target_" not in e.key and "_partial_" not in e.key]
+
+
+class Verb(TyperCommand):
+    """A verb whose help shows its groups and keys."""
+
+    def format_help(self, context: Any, formatter: Any) -> None:
+        """Print typer's page and then ours."""
+        from rich.console import Console
+        from rich.table import Table
+
+        super().format_help(context, formatter)
+        verb = self.name or "train"
+        groups = Table("group", "default", "options", title="groups: GROUP=OPTION", title_justify="left", box=None)
+        for group, option in defaults(verb).items():
+            groups.add_row(group, option, " ".join(paths.options(group)))
+        keys = Table("key", "default", "meaning", title="keys: KEY=VALUE", title_justify="left", box=None)
+        for row in rows(verb):
+            keys.add_row(*row)
+        console = Console(highlight=False)
+        with console.capture() as captured:
+            console.print(groups)
+            console.print(keys)
+        formatter.write("\n" + captured.get())

@@ -1,0 +1,140 @@
+"""Where numbers and pictures go: TensorBoard, `scalars.csv`, and the terminal.
+
+TensorBoard and the CSV file hold the same numbers. A resumed run drops what lies after its checkpoint, so that no point
+stands twice. A log that cannot be written warns once; it never stops a training.
+"""
+
+import csv
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Log:
+    """The logs of one run folder."""
+
+    def __init__(self, folder: Path, resumed_at: int | None = None):
+        self.folder, self.console = folder, Console(highlight=False)
+        self.table = folder / "scalars.csv"
+        self.resumed_at, self._writer, self._broken = resumed_at, None, False
+        kept = [row for row in self.rows() if int(row["step"]) <= (resumed_at or 0)] if resumed_at is not None else []
+        self._file = self.table.open("w", newline="", encoding="utf-8")
+        self._rows = csv.writer(self._file)
+        self._rows.writerow(["step", "name", "value"])
+        self._rows.writerows([row["step"], row["name"], row["value"]] for row in kept)
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows of `scalars.csv`."""
+        if not self.table.exists():
+            return []
+        with self.table.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if row["value"] and row["step"].isdigit()]
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Log numbers at a step."""
+        self._rows.writerows([step, name, repr(float(value))] for name, value in values.items())
+        self.board(lambda writer: [writer.add_scalar(name, value, step) for name, value in values.items()])
+
+    def pictures(self, name: str, shown: dict[str, Any], step: int) -> None:
+        """Log pictures (N, C, H, W), figures and texts at a step."""
+        for key, value in shown.items():
+            tag = f"{name}/{key}"
+            if isinstance(value, str):
+                self.board(lambda writer, tag=tag, value=value: writer.add_text(tag, value, step))
+            elif hasattr(value, "savefig"):
+                self.board(lambda writer, tag=tag, value=value: writer.add_figure(tag, value, step))
+            else:
+                self.board(lambda writer, tag=tag, value=value: writer.add_images(tag, value.clamp(0, 1), step))
+
+    def histograms(self, values: dict[str, Any], step: int) -> None:
+        """Log histograms of tensors at a step."""
+        self.board(lambda writer: [writer.add_histogram(name, value, step) for name, value in values.items()])
+
+    def settings(self, values: dict[str, Any], metrics: list[str]) -> None:
+        """Declare hyperparameters and final metrics in this very run, so that running and crashed runs show too."""
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = {key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in values.items()}
+        summaries = hparams(plain, {f"final/{name}": 0.0 for name in metrics})
+        self.board(lambda writer: [writer.file_writer.add_summary(summary) for summary in summaries])
+
+    def board(self, act: Any) -> None:
+        """Do something with the TensorBoard writer; if that fails, warn once and go on."""
+        if self._broken:
+            return
+        try:
+            act(self.writer)
+        except OSError as error:
+            self._broken = True
+            self.say(f"warning: TensorBoard cannot be written ({error}); training goes on without it")
+
+    @property
+    def writer(self) -> Any:
+        """The TensorBoard writer, made when first needed."""
+        if self._writer is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                from torch.utils.tensorboard import SummaryWriter
+            purge = None if self.resumed_at is None else self.resumed_at + 1
+            self._writer = SummaryWriter(str(self.folder), purge_step=purge)
+        return self._writer
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._file.flush()
+        if self._writer is not None:
+            self.board(lambda writer: writer.flush())
+
+    def close(self) -> None:
+        """Write what is buffered, and let go."""
+        self.flush()
+        self._file.close()
+        if self._writer is not None:
+            self.board(lambda writer: writer.close())
+
+
+class Ticker:
+    """The progress of a training: a bar on a terminal, at most a line a second in a file or pipe."""
+
+    def __init__(self, console: Console, total: int, done: int = 0, pause: float = 1.0):
+        self.console, self.total, self.first, self.pause = console, total, done, pause
+        self.began = time.monotonic()
+        self.printed, self.behind = -pause, ""
+        columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=console, transient=True) if sys.stdout.isatty() else None
+        if self.bar:
+            self.task = self.bar.add_task("", total=total, completed=done)
+            self.bar.start()
+
+    def tick(self, step: int, text: str, last: bool = False) -> None:
+        """Show how far the run is."""
+        if self.bar:
+            self.bar.update(self.task, completed=step, description=text)
+            return
+        spent = time.monotonic() - self.began
+        if last or spent - self.printed >= self.pause:
+            self.printed = spent
+            rate = (step - self.first) / max(spent, 1e-9)
+            left = (self.total - step) / max(rate, 1e-9)
+            self.console.print(f"step {step}/{self.total}  {text}  {rate:,.0f} steps/s  {clock(left)} left", markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar:
+            self.bar.stop()
+
+
+def clock(seconds: float) -> str:
+    """Return a span of time as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,42 @@
+"""What the rules that learn from a teacher share: features of the last hidden layer, and what they show."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from dlcli.errors import ConfigError
+
+
+def linear_layers(net: nn.Module) -> list[nn.Linear]:
+    """Return the linear layers of a net; raise ConfigError if there is none."""
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        raise ConfigError(f"{type(net).__name__} has no linear layer, hence no last hidden layer; choose another net")
+    return layers
+
+
+@contextmanager
+def inputs_of(layers: list[nn.Linear]) -> Iterator[list[Tensor]]:
+    """Collect what the layers are given, in the order of their calls, while the context lasts."""
+    seen: list[Tensor] = []
+    handles = [layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def last_hidden(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the input of the linear layer that is called last: the features that it reads, (B, D)."""
+    with inputs_of(linear_layers(net)) as seen:
+        net(x)
+    return seen[-1].flatten(1)
+
+
+def answers(x: Tensor, guess: Iterable[str], truth: Iterable[str]) -> dict[str, Tensor | str]:
+    """Return the pictures, if x (B, C, H, W) holds some, and a table of predicted and true answers in Markdown."""
+    rows = [f"| {i} | {g} | {t} |" for i, (g, t) in enumerate(zip(guess, truth, strict=True))]
+    table = "\n".join(["| | predicted | true |", "|--|--|--|", *rows])
+    return {"input": x, "answers": table} if x.dim() == 4 else {"answers": table}

@@ -1,0 +1,109 @@
+"""Small layers that many nets share: input normalization, activations and norms chosen by name.
+
+B batch, C channels, D features, H height, W width.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def choose(kind: str, name: str, options: Mapping[str, T]) -> T:
+    """Return the option called `name`; raise ConfigError with the nearest name if there is none."""
+    if name in options:
+        return options[name]
+    near = get_close_matches(str(name), options, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(options)}")
+
+
+class Normalize(nn.Module):
+    """Shift and scale the input: (x - mean) / std, per channel of (B, C, H, W) or per feature of (B, D).
+
+    It is the first layer of a net, so that pixels stay in [0, 1] outside and the numbers travel with the weights.
+    Without a mean it changes nothing. A feature that never varies (std 0) is only shifted.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(self, *, mean: Sequence[float] | None = None, std: Sequence[float] | None = None):
+        super().__init__()
+        if (mean is None) != (std is None) or len(mean or ()) != len(std or ()):
+            raise ConfigError(f"mean={mean} and std={std} do not match: give one of each per channel, or neither")
+        self.register_buffer("mean", None if mean is None else torch.tensor([float(m) for m in mean]))
+        self.register_buffer("std", None if std is None else torch.tensor([float(s) or 1.0 for s in std]))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, ...) -> (B, C, ...)
+        if self.mean is None or self.std is None:
+            return x
+        shape = (-1, *[1] * (x.dim() - 2))
+        return (x - self.mean.view(shape)) / self.std.view(shape)
+
+
+class Sign(nn.Module):
+    """Return -1, 0 or 1. Its gradient is zero everywhere: backpropagation learns nothing through it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sign()
+
+
+class Step(nn.Module):
+    """Return 1 where x >= 0, else 0 (Heaviside). Its gradient is zero everywhere."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.heaviside(x.detach(), x.new_ones(()))
+
+
+class Gated(nn.Module):
+    """Let a second, learned layer decide how much of each feature passes: x * sigmoid(W x + b)."""
+
+    def __init__(self, *, width: int):
+        super().__init__()
+        self.gate = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, D, ...) -> (B, D, ...)
+        return x * self.gate(x.movedim(1, -1)).sigmoid().movedim(-1, 1)
+
+
+ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "identity": lambda width: nn.Identity(),
+    "sign": lambda width: Sign(),
+    "step": lambda width: Step(),
+    "sigmoid": lambda width: nn.Sigmoid(),
+    "tanh": lambda width: nn.Tanh(),
+    "relu": lambda width: nn.ReLU(),
+    "leaky_relu": lambda width: nn.LeakyReLU(0.2),
+    "prelu": lambda width: nn.PReLU(),
+    "silu": lambda width: nn.SiLU(),
+    "softplus": lambda width: nn.Softplus(),
+    "gelu": lambda width: nn.GELU(),
+    "elu": lambda width: nn.ELU(),
+    "softmax": lambda width: nn.Softmax(dim=1),
+    "gated": lambda width: Gated(width=width),
+}
+
+
+def activation(name: str, width: int = 1) -> nn.Module:
+    """Return the activation called `name` for `width` features; raise ConfigError if there is none."""
+    return choose("activation", name, ACTIVATIONS)(width)
+
+
+NORMS: dict[str, Callable[[int, int], nn.Module]] = {
+    "none": lambda channels, dims: nn.Identity(),
+    "batch": lambda channels, dims: (nn.BatchNorm1d, nn.BatchNorm2d)[dims - 1](channels),
+    # one group that spans all channels: layer norm over (C, H, W) with a scale and a shift per channel
+    "layer": lambda channels, dims: nn.LayerNorm(channels) if dims == 1 else nn.GroupNorm(1, channels),
+}
+
+
+def norm(name: str, channels: int, dims: int) -> nn.Module:
+    """Return the norm called `name` for (B, C) where dims is 1, for (B, C, H, W) where it is 2."""
+    return choose("norm", name, NORMS)(channels, dims)

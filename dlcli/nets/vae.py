@@ -1,0 +1,119 @@
+"""Encoders and decoders of the variational autoencoder, fully connected and convolutional.
+
+An encoder maps x to the mean and the log-variance of q(z|x), side by side: (B, 2 latent).
+A decoder maps z (B, latent) to the logits or means of p(x|z), in the shape of x: (B, C, H, W) or (B, D).
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+from torch import Tensor, nn
+
+from dlcli.errors import ConfigError
+from dlcli.nets.layers import Normalize, activation
+from dlcli.nets.mlp import MLP
+
+
+class Encoder(MLP):
+    """A fully connected encoder."""
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        widths: Sequence[int],
+        latent: int,
+        activation: str = "relu",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        super().__init__(inputs=inputs, widths=widths, outputs=2 * latent, activation=activation, mean=mean, std=std)
+
+
+class Decoder(MLP):
+    """A fully connected decoder; `shape` is that of one example, [C, H, W] or [D]."""
+
+    def __init__(self, *, latent: int, widths: Sequence[int], shape: Sequence[int], activation: str = "relu"):
+        super().__init__(inputs=latent, widths=widths, outputs=prod(shape), activation=activation)
+        self.shape = tuple(shape)
+
+    def forward(self, z: Tensor) -> Tensor:  # (B, latent) -> (B, *shape)
+        return super().forward(z).view(-1, *self.shape)
+
+
+def halvings(size: int, times: int) -> list[int]:
+    """Return a height or width before and after each of `times` 4x4 convolutions with stride 2 and padding 1."""
+    sizes = [size >> i for i in range(times + 1)]
+    if sizes[-1] < 1:
+        raise ConfigError(f"{size} pixels cannot be halved {times} times: give at most {size.bit_length() - 1} widths")
+    return sizes
+
+
+class ConvEncoder(nn.Module):
+    """One 4x4 convolution with stride 2 per entry of `widths`, then a linear layer."""
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        height: int,
+        width: int,
+        widths: Sequence[int],
+        latent: int,
+        activation: str = "relu",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        super().__init__()
+        area = halvings(height, len(widths))[-1] * halvings(width, len(widths))[-1]
+        self.normalize = Normalize(mean=mean, std=std)
+        self.layers = nn.Sequential(
+            *[convolution(*pair, activation) for pair in pairwise([channels, *widths])],
+            nn.Flatten(),
+            nn.Linear(widths[-1] * area, 2 * latent),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, 2 latent)
+        return self.layers(self.normalize(x))
+
+
+def convolution(fan_in: int, fan_out: int, function: str) -> nn.Sequential:
+    """Return a convolution that halves height and width, and its activation."""
+    return nn.Sequential(nn.Conv2d(fan_in, fan_out, 4, stride=2, padding=1), activation(function, fan_out))
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of `ConvEncoder`, with the same `widths` (first entry nearest to the picture)."""
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        height: int,
+        width: int,
+        widths: Sequence[int],
+        latent: int,
+        activation: str = "relu",
+    ):
+        super().__init__()
+        rows, columns = halvings(height, len(widths)), halvings(width, len(widths))
+        # what the halving rounded off comes back as output padding, so that every size is met exactly
+        lost = [(h % 2, w % 2) for h, w in zip(rows[:-1], columns[:-1], strict=True)]
+        steps = [*zip(pairwise([channels, *widths]), lost, strict=True)][::-1]
+        self.layers = nn.Sequential(
+            nn.Linear(latent, widths[-1] * rows[-1] * columns[-1]),
+            nn.Unflatten(1, (widths[-1], rows[-1], columns[-1])),
+            *[expansion(fan_in, fan_out, padding, activation) for (fan_out, fan_in), padding in steps],
+        )
+
+    def forward(self, z: Tensor) -> Tensor:  # (B, latent) -> (B, C, H, W)
+        return self.layers(z)
+
+
+def expansion(fan_in: int, fan_out: int, lost: tuple[int, int], function: str) -> nn.Sequential:
+    """Return an activation and a transposed convolution that doubles height and width."""
+    return nn.Sequential(
+        activation(function, fan_in),
+        nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1, output_padding=lost),
+    )

@@ -1,0 +1,103 @@
+"""A run folder: everything that `eval`, `sample` and `attack` need, and nothing that can execute.
+
+    outputs/<model>-<data>/<time>-<suffix>/
+        run.json        the composed config as plain data, facts, versions, git commit and diff, command, seed
+        status.json     state, best score, position
+        checkpoints/    last.safetensors, best.safetensors
+        scalars.csv  report.json  figures/  samples/  events.out.tfevents...
+"""
+
+import json
+import os
+import secrets
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import RunError, StorageError
+
+
+class Run:
+    """One run folder; paths inside it are relative, so it can be moved."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __str__(self) -> str:
+        here = Path.cwd()
+        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+
+    @classmethod
+    def create(cls, outputs: Path, name: str, record: dict[str, Any]) -> "Run":
+        """Make a folder that nobody else has, and write the record into it. Raises StorageError."""
+        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        run = cls((outputs / name / f"{stamp}-{secrets.token_hex(2)}").absolute())
+        try:
+            run.path.parent.mkdir(parents=True, exist_ok=True)
+            run.path.mkdir()  # exclusive: of two runs in one second each gets its own
+            for folder in ("checkpoints", "figures", "samples"):
+                (run.path / folder).mkdir()
+            run.write("run.json", record)
+        except OSError as error:
+            raise StorageError(f"{outputs}: cannot be written ({error.strerror}); choose another with paths.outputs=DIR") from error
+        return run
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file in one piece: temporary file, fsync, rename."""
+        target = self.path / name
+        temporary = target.with_suffix(f".tmp-{os.getpid()}")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, default=str)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return a JSON file of the run; raises RunError if it is missing or damaged."""
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{self}: no run folder ({name} is missing); `dl ls runs` lists yours") from error
+        except (ValueError, RecursionError, OSError) as error:
+            raise RunError(f"{self / name}: damaged ({error}); the run cannot be used") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{self / name}: damaged (not an object); the run cannot be used")
+        return content
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was written when the run began."""
+        return self.read("run.json")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """State, position and best score; empty before the first checkpoint."""
+        return self.read("status.json") if (self / "status.json").exists() else {}
+
+
+def runs(outputs: Path) -> list[Run]:
+    """Return all runs below the outputs folder, the oldest first, by the time they began."""
+    found = [path.parent.absolute() for path in outputs.glob("*/*/run.json")]
+    return [Run(path) for path in sorted(found, key=lambda path: (path.name, path.parent.name))]
+
+
+def find(outputs: Path, name: str | None) -> Run:
+    """Return the run that a name or path means; the newest when it is None. Raises RunError."""
+    known = runs(outputs)
+    if name is None:
+        if not known:
+            raise RunError(f"{outputs}: no runs yet; start one with `dl train model=vae`")
+        return known[-1]
+    for path in (Path(name), outputs / name):
+        if (path / "run.json").is_file():
+            return Run(path.absolute())
+    fitting = [run for run in known if str(run).startswith(name) or name in (run.path.name, run.path.parent.name)]
+    if fitting:
+        return fitting[-1]
+    names = [f"{run.path.parent.name}/{run.path.name}" for run in known]
+    near = get_close_matches(name, [*names, *{n.split("/")[0] for n in names}], 1, 0.5)
+    raise RunError(f"{name}: no such run; {f'did you mean {near[0]}? ' if near else ''}`dl ls runs` lists yours")

@@ -1,0 +1,76 @@
+"""`dl attack`: adversarial examples for a run's classifier, verified apart from the attack, and what they did."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dlcli.attacks.outcome import outcome
+from dlcli.attacks.verify import verify
+from dlcli.config.build import build
+from dlcli.data.loader import Resident
+from dlcli.errors import ConfigError
+from dlcli.figures import save_grid
+from dlcli.log import Log
+from dlcli.run import Run
+from dlcli.verbs.common import load_data, pick_device, revive, split_of
+
+
+def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
+    """Attack the first `n` examples of a split; write pairs, pictures and report; return the report."""
+    record, choice = run.record, pick_device(config["device"])
+    kind = record["config"]["data"].get("kind")
+    if kind != "images" or "classes" not in record["config"]["data"]:
+        raise ConfigError(f"{run} was trained on {kind} data; attacks need a classifier of pictures, such as model=lenet")
+    classifier = revive(run, config["checkpoint"], choice.device)
+    splits = load_data(record["config"]["data"], config["paths"]["data"])
+    chosen = split_of(splits, config["split"], record)
+    count = min(config["n"], chosen.size)
+    examples = Resident(type(chosen)(*(column[:count] for column in chosen)), size=config["batch"], shuffle=False, device=choice.device)
+    method = build({key: value for key, value in config["attack"].items() if key != "name"} | {"seed": config["seed"]})
+    clean, adversarial, labels = make(classifier, method, examples)
+    verify(clean, adversarial, eps=method.eps, norm=method.norm)
+    with torch.no_grad():
+        before, after = (logits(classifier, x, choice.device, config["batch"]) for x in (clean, adversarial))
+    report = {"attack": config["attack"], "split": config["split"], "examples": count, "seed": config["seed"], **outcome(before, after, labels)}
+    write(run, config, report, clean, adversarial, labels)
+    return report
+
+
+def make(classifier: Any, method: Any, examples: Resident) -> tuple[Tensor, Tensor, Tensor]:
+    """Return clean pictures, adversarial pictures and labels, on the CPU."""
+    rows, first = [], 0
+    for batch in examples.epoch(0):
+        index = torch.arange(first, first + batch.size, device=batch.x.device)
+        rows.append((batch.x.cpu(), method(classifier, batch.x, batch.y, index).cpu(), batch.y.cpu()))
+        first += batch.size
+    clean, adversarial, labels = (torch.cat(column) for column in zip(*rows, strict=True))
+    return clean, adversarial, labels
+
+
+def logits(classifier: Any, x: Tensor, device: torch.device, size: int) -> Tensor:
+    """Return the logits of pictures (B, C, H, W) as (B, classes), on the CPU."""
+    return torch.cat([classifier(part.to(device)).float().cpu() for part in x.split(size)])
+
+
+def write(run: Run, config: dict[str, Any], report: dict[str, Any], clean: Tensor, adversarial: Tensor, labels: Tensor) -> None:
+    """Write the pairs, a picture of clean, perturbation x 10 and adversarial, and the report; print the outcome."""
+    folder = Path(config["out"]) if config["out"] else run / "attacks"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{config['attack']['name']}-eps{config['attack']['eps']:g}"
+    save_file({"clean": clean.contiguous(), "adversarial": adversarial.contiguous(), "labels": labels}, folder / f"{name}.safetensors")
+    change = (0.5 + 10 * (adversarial - clean)).clamp(0, 1)
+    shown = torch.cat([part[:8] for part in (clean, change, adversarial)])
+    save_grid(shown, folder / f"{name}.png", 8)
+    log = Log(run.path, resumed_at=2**62)
+    log.pictures("attack", {name: shown}, run.status.get("at", 0))
+    log.scalars({f"attack/{name}/{key}": value for key, value in report.items() if isinstance(value, float)}, run.status.get("at", 0))
+    log.close()
+    run.write(f"attack-{name}.json", report)
+    print(f"{run}: {report['examples']} {config['split']} examples, {name}; budget and box verified")
+    for key, value in report.items():
+        if isinstance(value, float):
+            print(f"  {key:18} {100 * value:.2f} %")
+    print(f"pairs and pictures in {folder / name}.*")

@@ -1,0 +1,96 @@
+"""What the verbs share: data, device and model of a config."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dlcli import __version__
+from dlcli.config.build import build
+from dlcli.engine import checkpoint
+from dlcli.engine.device import Choice, choose
+from dlcli.errors import ConfigError, DataError
+from dlcli.run import Run, find
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Return a composed config as plain data, every interpolation resolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) -> Any:
+    """Return the splits that a plain data node names. Raises DataError."""
+    from dlcli.data.splits import check
+
+    splits = build(config["source"], plugins).load(Path(root).expanduser())
+    check(splits)
+    for note in splits.facts.get("notes", ()):
+        print(note)
+    return splits
+
+
+def stated(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts as a config can hold them."""
+    return json.loads(json.dumps(facts, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value)))
+
+
+def pick_device(node: dict[str, Any]) -> Choice:
+    """Return the device that a device node asks for."""
+    return choose(node["name"], node["index"], node["threads"])
+
+
+def revive(run: Run, which: str, device: torch.device) -> Any:
+    """Return the trained model of a run, ready to be looked at; needs nothing but the run folder."""
+    record = run.record
+    try:
+        config = record["config"]["model"]
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{run / 'run.json'}: holds no model; the run cannot be used") from error
+    path = run / "checkpoints" / f"{which}.safetensors"
+    tensors, _ = checkpoint.read(path)
+    model = build(config)
+    weights = checkpoint.part(tensors, "model")
+    checkpoint.load(model, weights, path)
+    return model.to(device).eval()
+
+
+def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
+    """Return one split of a data set. Raises DataError if its facts differ from those that the run was trained with."""
+    known = record.get("config", {}).get("data", {})
+    for fact in ("features", "classes", "labels", "targets", "names"):
+        if known.get(fact) is not None and splits.facts.get(fact, known[fact]) != known[fact]:
+            raise DataError(f"the data now has {fact}={splits.facts[fact]}, the run was trained with {known[fact]}; it must be the same data")
+    return getattr(splits, name)
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, machine and git state, so that a result can be traced to the code that made it."""
+    versions = {"dl": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    machine = {"threads": torch.get_num_threads(), "platform": platform.platform()}
+    return {"versions": versions, "machine": machine, "command": ["dl", *sys.argv[1:]], "git": git()}
+
+
+def git() -> dict[str, str]:
+    """Return commit and diff of the code, where it lies in a git checkout."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return {}
+    try:
+        ask = [subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5) for words in (["rev-parse", "HEAD"], ["diff", "HEAD"])]
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"commit": ask[0].stdout.strip(), "diff": ask[1].stdout[:100_000]}
+
+
+def find_run(name: str | None, config: dict[str, Any]) -> Run:
+    """Return the run that the user means."""
+    return find(Path(config["paths"]["outputs"]), name)
+
+

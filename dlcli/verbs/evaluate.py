@@ -1,0 +1,108 @@
+"""`dl eval`: the numbers and pictures of a split, the test split by default; needs nothing but the run folder."""
+
+from typing import Any
+
+import torch
+
+from dlcli.data.loader import Resident
+from dlcli.engine.loop import measure
+from dlcli.engine.precision import Precision
+from dlcli.engine.randomness import aside
+from dlcli.errors import ConfigError
+from dlcli.log import Log
+from dlcli.run import Run
+from dlcli.verbs.common import load_data, pick_device, revive, split_of
+
+
+def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
+    """Score a run on a split; write report, figures and maps into the run folder; return the scores."""
+    record, choice = run.record, pick_device(config["device"])
+    model = revive(run, config["checkpoint"], choice.device)
+    splits = load_data(record["config"]["data"], config["paths"]["data"])
+    examples = Resident(split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device)
+    measured = measure(model, examples, Precision(choice.device, "fp32"), config["seed"])
+    with aside(config["seed"]):
+        scores, report = model.score(measured), model.report(measured)
+        report |= maps(model, examples, config["points"])
+        worst = mistakes(model, examples, measured, config["mistakes"])
+    figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
+    numbers = {name: value for name, value in report.items() if name not in figures}
+    write(run, config, scores, numbers, figures, worst)
+    tell(run, config["split"], examples.examples, scores, numbers)
+    return scores
+
+
+def maps(model: Any, examples: Resident, points: int) -> dict[str, Any]:
+    """Return the PCA and t-SNE maps of the last hidden layer, coloured by class, where the model has one."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    from dlcli.figures import embedding
+
+    count = min(points, examples.examples)
+    some = examples.take(torch.randperm(examples.examples)[:count])
+    try:
+        with torch.no_grad():
+            vectors = model.embed(some).flatten(1).cpu().numpy() if count >= 10 else None
+    except ConfigError:
+        return {}
+    if vectors is None or vectors.shape[1] < 2 or some.y.ndim > 1:
+        return {}
+    kinds, names = some.y.cpu(), getattr(model, "names", None)
+    near = TSNE(perplexity=min(30.0, (count - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
+    return {
+        "pca": embedding(PCA(2).fit_transform(vectors), kinds, names),
+        "tsne": embedding(near, kinds, names),
+    }
+
+
+def mistakes(model: Any, examples: Resident, measured: dict[str, torch.Tensor], count: int) -> dict[str, Any]:
+    """Return what the model shows of the examples with the largest loss, the worst first."""
+    if count == 0 or "loss" not in measured:
+        return {}
+    worst = measured["loss"].argsort(descending=True)[:count]
+    with torch.no_grad():
+        return model.show(examples.take(worst))
+
+
+def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures: dict, worst: dict) -> None:
+    """Write everything into the run folder and TensorBoard."""
+    from dlcli.figures import save_grid
+
+    split, step = config["split"], run.status.get("at", 0)
+    log = Log(run.path, resumed_at=2**62)
+    log.scalars({f"{split}/{name}": value for name, value in scores.items()}, step)
+    log.pictures(split, figures, step)
+    log.pictures(f"{split}/worst", worst, step)
+    log.close()
+    for name, figure in figures.items():
+        figure.savefig(run / "figures" / f"{split}-{name.replace(' ', '-')}.png")
+    for name, value in worst.items():
+        target = run / "figures" / f"{split}-worst-{name.replace(' ', '-')}"
+        if isinstance(value, str):
+            target.with_suffix(".txt").write_text(value + "\n", encoding="utf-8")
+        else:
+            save_grid(value, target.with_suffix(".png"))
+    run.write(f"report-{split}.json", {"split": split, "checkpoint": config["checkpoint"], "scores": scores, **numbers})
+
+
+def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers: dict[str, Any]) -> None:
+    """Print scores and tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"{run}: {examples:,} {split} examples", markup=False, soft_wrap=True)
+    flat = scores | {name: value for name, value in numbers.items() if isinstance(value, float)}
+    table = Table(box=None, show_header=False)
+    for name, value in flat.items():
+        table.add_row(name, f"{value:.4g}")
+    console.print(table)
+    for name, rows in numbers.items():
+        if isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):
+            columns = list(next(iter(rows.values())))
+            grid = Table(name, *columns, box=None)
+            for label, row in rows.items():
+                grid.add_row(str(label), *(f"{row[c]:.4g}" for c in columns))
+            console.print(grid)
+    console.print(f"figures in {run / 'figures'}, numbers in {run / f'report-{split}.json'}", markup=False, soft_wrap=True)

@@ -1,0 +1,106 @@
+"""From a valid config to everything that a training needs."""
+
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from dlcli.config.build import build
+from dlcli.data.loader import Resident
+from dlcli.data.splits import Splits
+from dlcli.engine import randomness
+from dlcli.engine.device import Choice
+from dlcli.engine.loop import Engine, Settings
+from dlcli.engine.precision import Precision
+from dlcli.errors import ConfigError
+from dlcli.model import Model
+from dlcli.verbs.common import load_data, pick_device, plain, stated
+
+SAMPLED = 2000  # training examples scored beside the validation split, for the two learning curves
+
+
+class Setup(NamedTuple):
+    """All that a training needs."""
+
+    config: dict[str, Any]
+    splits: Splits
+    choice: Choice
+    engine: Engine
+    train: Resident
+    valid: Resident
+    sampled: Resident
+
+
+def prepare(config: Any) -> Setup:
+    """Load the data, let the model see its facts, and build everything. Raises ConfigError and DataError."""
+    from omegaconf import open_dict
+
+    splits = load_data(plain(config.data), config.paths.data, config.plugins)
+    with open_dict(config):
+        config.data.update(stated(splits.facts))
+    require_facts(config)
+    values = plain(config)
+    choice = pick_device(values["device"])
+    torch.use_deterministic_algorithms(values["deterministic"])
+    randomness.seed_all(values["seed"])
+    model = make_model(values, choice.device)
+    train_set, valid_set, sampled = loaders(values, splits, choice.device)
+    return Setup(values, splits, choice, make_engine(values, model, choice.device), train_set, valid_set, sampled)
+
+
+def require_facts(config: Any) -> None:
+    """Raise ConfigError if the model asks for a fact that the loaded data turned out not to have."""
+    from omegaconf import OmegaConf
+
+    raw: Any = OmegaConf.to_container(config.model, resolve=False)
+    for fact in ("classes", "labels", "targets", "features", "channels"):
+        if f"'${{data.{fact}}}'" in str(raw) and config.data.get(fact) is None:
+            raise ConfigError(f"data={config.data.name} has no {fact}, which model={config.name} needs; `dl ls models` names others")
+
+
+def make_model(values: dict[str, Any], device: torch.device) -> Model:
+    """Build the model, give it its first weights and put it on the device."""
+    model = build(values["model"], values["plugins"])
+    build(values["init"], values["plugins"])(model)
+    normalized = [name for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if values["batch"] == 1 and normalized:
+        raise ConfigError(f"batch=1: batch normalization ({normalized[0]}) needs at least two examples; use batch=2 or more")
+    if values["channels_last"] or (values["channels_last"] is None and wide(model)):
+        model.to(memory_format=torch.channels_last)
+    if values["compile"]:
+        for child in model.children():
+            child.compile()
+    return model.to(device)
+
+
+def wide(model: nn.Module) -> bool:
+    """Tell whether a net convolves enough channels for the channels-last format to pay."""
+    return any(isinstance(m, nn.Conv2d) and m.in_channels >= 16 and m.out_channels >= 32 for m in model.modules())
+
+
+def make_engine(values: dict[str, Any], model: Model, device: torch.device) -> Engine:
+    """Return the engine of a plain config."""
+    named = {f.name: values[f.name] for f in fields(Settings) if f.name != "every"}
+    return Engine(
+        model,
+        build(values["optimizer"], values["plugins"]),
+        settings=Settings(**named, every=values["log"]["every"]),
+        precision=Precision(device, values["precision"], clip=values["clip"], clip_value=values["clip_value"], l1=values["l1"]),
+        schedule=build(values["schedule"], values["plugins"]),
+    )
+
+
+def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tuple[Resident, Resident, Resident]:
+    """Return the training set, the validation set and a sample of the training set, resident on the device."""
+    size, seed = values["batch"], values["seed"]
+    shuffled: dict[str, Any] = {"size": size, "seed": seed, "device": device}
+    ordered: dict[str, Any] = {"size": max(size, 500), "seed": seed, "device": device, "shuffle": False}
+    examples = splits.train
+    if values["overfit"]:
+        examples = Resident(examples, **shuffled).take(torch.arange(min(values["overfit"] * size, examples.size)))
+        return Resident(examples, **shuffled), Resident(examples, **ordered), Resident(examples, **ordered)
+    augment = build(values["augment"], values["plugins"])
+    train_set = Resident(examples, **shuffled, augment=augment, limit=values["limit"])
+    sampled = Resident(examples, **ordered, limit=min(1.0, SAMPLED / examples.size))
+    return train_set, Resident(splits.valid, **ordered, limit=values["limit_valid"]), sampled

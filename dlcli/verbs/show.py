@@ -1,0 +1,68 @@
+"""`dl show`: a composed config with the origin of each value, and the layers of its model."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dlcli.config import paths
+from dlcli.config.check import check, flatten
+from dlcli.config.compose import loader
+
+
+def show(overrides: list[str], config_dir: Path | None) -> None:
+    """Print config and layers. Raises ConfigError."""
+    paths.use(config_dir)
+    config = check("train", overrides)
+    console = Console(highlight=False)
+    table = Table("key", "value", "from", box=None)
+    origin = origins(overrides)
+    for key, value in flatten(config):
+        if not isinstance(value, dict) or not value:
+            table.add_row(key, str(value), origin.get(key, ""))
+    console.print(table)
+    console.print(layer_table(config))
+
+
+def origins(overrides: list[str]) -> dict[str, str]:
+    """Return the file or word that last set each key."""
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    found: dict[str, str] = {}
+    with loader() as hydra:
+        defaults = hydra.compute_defaults_list("train", overrides, RunMode.RUN)
+        for default in defaults.defaults:
+            path = default.config_path
+            if path is None or path.startswith("hydra"):
+                continue
+            file = next(root / f"{path}.yaml" for root in paths.directories() if (root / f"{path}.yaml").is_file())
+            content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+            prefix = f"{default.package}." if default.package and default.package != "_global_" else ""
+            found |= {f"{prefix}{key}": f"{path}.yaml" for key, _ in flatten(content)}
+    return found | {word.partition("=")[0]: "command line" for word in overrides}
+
+
+def layer_table(config: Any) -> Table:
+    """Return the layers of a model: output shape, weights, connections."""
+    from dlcli.verbs.common import plain
+    from dlcli.verbs.layers import layers
+
+    facts = plain(config.data)
+    table = Table("layer", "kind", "output", "weights", "connections", box=None)
+    total = [0, 0]
+    for layer in layers(model_node(config), facts):
+        total = [total[0] + layer.weights, total[1] + layer.connections]
+        table.add_row(layer.name, layer.kind, " x ".join(map(str, layer.shape)), f"{layer.weights:,}", f"{layer.connections:,}")
+    table.add_row("total", "", "", f"{total[0]:,}", f"{total[1]:,}", end_section=True)
+    return table
+
+
+def model_node(config: Any) -> dict[str, Any]:
+    """Return the model node as plain data."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config.model, resolve=True)  # type: ignore[return-value]
+
+

@@ -1,0 +1,105 @@
+"""Start a training or a sweep: check first, then hand over to Hydra."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dlcli.config import compose, paths
+from dlcli.config.check import check
+from dlcli.errors import SweepError
+
+
+def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_run: bool) -> None:
+    """Check everything, then run the job or the sweep. Raises ConfigError before torch is imported."""
+    paths.use(config_dir)
+    config = check("train", overrides, multirun)
+    if dry_run:
+        dry(config, overrides)
+        return
+    if not multirun:
+        compose.run(job, "train", [], overrides)
+        return
+    folder = Path(config.paths.outputs) / "sweeps" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    compose.run(job, "train", ["--multirun"], [f"hydra.sweep.dir={folder}", *overrides])
+    conclude(folder)
+
+
+def job(config: Any) -> float | None:
+    """Train one job; in a sweep its outcome is written down at once, and a failure does not end the others."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from dlcli.errors import DlError, Interrupted
+    from dlcli.verbs.train import train
+
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    if hydra.mode.name != "MULTIRUN":
+        train(config, overrides)
+        return None
+    print(f"\njob {hydra.job.num}: {' '.join(overrides)}")
+    row: dict[str, Any] = {"job": hydra.job.num, "overrides": overrides, "state": "done"}
+    try:
+        scores = train(config, overrides)
+        row |= {"scores": scores}
+    except Interrupted:
+        raise
+    except Exception as error:  # one job must not end the others, whatever it dies of
+        row |= {"state": "failed", "error": f"{type(error).__name__}: {error}", "code": getattr(error, "code", DlError.code)}
+        print(f"job {hydra.job.num} failed: {error}")
+    with (Path(hydra.sweep.dir) / "jobs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    return next(iter(row.get("scores", {}).values()), None)
+
+
+def dry(config: Any, overrides: Sequence[str]) -> None:
+    """Print what would run."""
+    import itertools
+
+    from dlcli.config.check import parse, sweep
+
+    jobs = list(itertools.product(*(sweep(parse(override)) for override in overrides if not override.startswith("hydra"))))
+    print(f"everything is in order; {len(jobs)} job{'s' if len(jobs) > 1 else ''} would run:")
+    for number, words in enumerate(jobs):
+        print(f"  {number}: dl train {' '.join(words)}")
+
+
+def conclude(folder: Path) -> None:
+    """Print a table of all jobs, and means and spreads over seeds. Raises SweepError if a job failed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines() if (folder / "jobs.jsonl").exists() else []
+    rows = sorted((json.loads(line) for line in lines), key=lambda row: row["job"])
+    names = list(dict.fromkeys(name for row in rows for name in row.get("scores", {})))[:4]
+    table = Table("job", "overrides", *names, "state", box=None)
+    for row in rows:
+        values = [f"{row['scores'][name]:.4g}" if name in row.get("scores", {}) else "" for name in names]
+        table.add_row(str(row["job"]), " ".join(row["overrides"]), *values, row["state"])
+    spread = Table("over seeds", *names, "runs", box=None)
+    for setting, group in over_seeds(rows).items():
+        spread.add_row(setting or "all", *(mean_and_spread([scores[name] for scores in group if name in scores]) for name in names), str(len(group)))
+    console = Console(highlight=False)
+    console.print("", table, "", spread)
+    failed = [row for row in rows if row["state"] == "failed"]
+    if failed:
+        raise SweepError("\n".join([f"{len(failed)} of {len(rows)} jobs failed", *(f"job {r['job']} ({' '.join(r['overrides'])}): {r['error']}" for r in failed)]))
+
+
+def over_seeds(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """Group the scores of finished jobs by everything but the seed."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        if "scores" in row:
+            setting = " ".join(word for word in row["overrides"] if not word.startswith("seed="))
+            groups.setdefault(setting, []).append(row["scores"])
+    return groups
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Return mean ± standard deviation (of a sample)."""
+    if len(values) < 2:
+        return f"{values[0]:.4g}" if values else ""
+    return f"{statistics.mean(values):.4g} ± {statistics.stdev(values):.2g}"

@@ -1,0 +1,171 @@
+"""`dl train`: learn, keep the best, and say what to do next."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.check import parse
+from dlcli.engine import checkpoint, state
+from dlcli.engine.signals import Stop, listening
+from dlcli.errors import ConfigError, Interrupted
+from dlcli.log import Log, Ticker, clock
+from dlcli.run import Run, find
+from dlcli.verbs.common import environment, plain
+from dlcli.verbs.keeper import Keeper
+from dlcli.verbs.prepare import Setup, prepare
+
+CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.")
+
+
+def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
+    """Train as the config says, in a new run folder or in the one to resume; return the best scores."""
+    run = None
+    if config.resume:
+        run = find(Path(config.paths.outputs), None if config.resume == "last" else config.resume)
+        tensors, position = checkpoint.read(run / "checkpoints" / "last.safetensors")
+        config = continued(run, overrides)
+    setup = prepare(config)
+    if run:
+        state.restore(setup.engine, tensors, position, run)
+        best = run / "checkpoints" / "best.safetensors"
+        setup.engine.best_weights = checkpoint.part(checkpoint.read(best)[0], "model") if best.exists() else {}
+        log = Log(run.path, setup.engine.clock.step)
+    else:
+        record = {"config": setup.config, "overrides": list(overrides), **environment()}
+        name = f"{setup.config['name']}-{setup.config['data']['name']}"
+        run = Run.create(Path(setup.config["paths"]["outputs"]), name, record)
+        log = Log(run.path)
+    setup.engine.log = log
+    try:
+        announce(log, run, setup, overrides)
+        return learn(run, log, setup)
+    except BaseException:
+        if run.status.get("state") == "running":
+            run.write("status.json", run.status | {"state": "stopped"})
+        raise
+    finally:
+        log.close()
+
+
+def continued(run: Run, overrides: Sequence[str]) -> Any:
+    """Return the config of a run with the few changes that keep its result exact. Raises ConfigError for others."""
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.create(run.record["config"])
+    for override in overrides:
+        parsed = parse(override)
+        if not parsed.key_or_group.startswith(CONTINUABLE):
+            known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
+            raise ConfigError(f"{override}: cannot change when a run is resumed; {known} can. Start a new run for the rest")
+        OmegaConf.update(config, parsed.key_or_group, parsed.value())
+    return config
+
+
+def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None:
+    """Say what is about to happen, where it goes and how to watch it."""
+    config, engine, splits = setup.config, setup.engine, setup.splits
+    weights = sum(p.numel() for p in engine.model.parameters())
+    log.say(f"device   {setup.choice.device} ({setup.choice.reason}), {engine.precision.name}")
+    log.say(f"changed  {' '.join(overrides) or 'nothing: all defaults'}")
+    log.say(f"data     {config['data']['name']}: {setup.train.examples:,} training, {setup.valid.examples:,} validation, {splits.test.size:,} test examples")
+    log.say(f"model    {config['name']}: {weights:,} weights; players: {', '.join(engine.players) or 'none'}")
+    log.say(f"run      {run}")
+    log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
+
+
+def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
+    """Run the loop under the eyes of log, keeper and signals; return the best scores."""
+    engine, config = setup.engine, setup.config
+    began = time.monotonic()
+    keeper = Keeper(run, engine, config["save"]["seconds"])
+    keeper.note("running", engine.clock._asdict())
+    log.settings(flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}), [engine.best.monitor])
+    log.pictures("config", {"config": f"```\n{config}\n```"}, 0)
+    ticker = Ticker(log.console, config["epochs"] * len(setup.train), engine.clock.step)
+
+    def epoch_end(scores: dict[str, float]) -> None:
+        look(log, setup, scores)
+        ticker.tick(engine.clock.step, f"epoch {engine.clock.epoch}  " + brief(scores))
+        if keeper.due():
+            keeper.save("running")
+
+    with listening() as stop:
+        try:
+            complete = engine.fit(setup.train, setup.valid, stop, epoch_end)
+        finally:
+            ticker.close()
+        if not complete:
+            keeper.save("interrupted")
+            raise interruption(run, engine.clock.step, stop)
+        keeper.save("done")
+    return finish(run, log, setup, time.monotonic() - began)
+
+
+def interruption(run: Run, step: int, stop: Stop) -> Interrupted:
+    """Return the error that ends an interrupted run with the right exit code."""
+    error = Interrupted(f"stopped after step {step}; everything is saved. Go on with: dl train resume={run}")
+    error.code = stop.code or 130
+    return error
+
+
+def look(log: Log, setup: Setup, scores: dict[str, float]) -> None:
+    """Log the training scores at every epoch, and pictures at the 1st, 2nd, 4th, 8th, ... and the last."""
+    engine, epoch = setup.engine, setup.engine.clock.epoch
+    trained = engine.score(setup.sampled)
+    log.scalars({f"train/{name}": value for name, value in trained.items() if name != "loss"}, engine.clock.step)
+    log.scalars({"train/loss in evaluation": trained["loss"]} if "loss" in trained else {}, engine.clock.step)
+    if epoch & (epoch - 1) == 0 or epoch == setup.config["epochs"]:
+        log.pictures("look", pictures(setup), engine.clock.step)
+        if setup.config["log"]["histograms"]:
+            log.histograms(dict(engine.model.named_parameters()), engine.clock.step)
+    log.flush()
+
+
+def pictures(setup: Setup) -> dict[str, Any]:
+    """Return what the model shows of the first validation examples, without touching its random streams."""
+    import torch
+
+    from dlcli.engine.randomness import aside
+
+    engine = setup.engine
+    engine.model.eval()
+    with torch.no_grad(), aside(setup.config["seed"]):
+        return engine.model.show(setup.valid.take(torch.arange(min(64, setup.valid.examples))))
+
+
+def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]:
+    """Score the best weights on the validation split, write report and figures, and name the next commands."""
+    engine = setup.engine
+    engine.average = None
+    engine.model.load_state_dict(engine.best_weights)
+    measured = engine.measure(setup.valid)
+    scores = engine.model.score(measured)
+    report = engine.model.report(measured)
+    figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
+    log.pictures("valid", figures, engine.best.step)
+    log.scalars({f"final/{name}": value for name, value in scores.items()}, engine.clock.step)
+    for name, figure in figures.items():
+        figure.savefig(run / "figures" / f"valid-{name.replace(' ', '-')}.png")
+    numbers = {name: value for name, value in report.items() if name not in figures}
+    run.write("report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers})
+    log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; best at step {engine.best.step}: {brief(scores)}")
+    log.say(f"files    {run}: run.json report.json scalars.csv figures/ checkpoints/")
+    log.say(f"next     dl eval {run}\n         dl sample {run}\n         dl attack {run}")
+    return scores
+
+
+def brief(scores: dict[str, float]) -> str:
+    """Return scores in one line."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in list(scores.items())[:6])
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names, without what only Python reads."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        elif not key.startswith("_"):
+            found[prefix + key] = value
+    return found
