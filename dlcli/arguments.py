@@ -11,6 +11,7 @@ from dlcli.errors import ConfigError
 
 VERBS = ("train", "eval", "sample", "attack", "show")
 FLAGS = {"--config-dir", "--debug", "--multirun", "--dry-run", "--help", "--version", "--install-completion", "--show-completion"}
+FREE = ("players", "layers")  # nodes that the user fills
 SHORT = re.compile(r"^--(?P<key>[A-Za-z_][\w.]*)(?:=(?P<value>.*))?$")
 
 
@@ -34,8 +35,9 @@ def forgive(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def assignments(words: list[str] | None) -> list[str]:
-    """Return the words as assignments; `resume` alone is `resume=last`."""
-    return ["resume=last" if word == "resume" else word.strip().rstrip(",") for word in words or []]
+    """Return the words as assignments; `resume` alone is `resume=last`, and settings by player or layer may be new."""
+    tidy = ["resume=last" if word == "resume" else word.strip().rstrip(",") for word in words or []]
+    return [f"++{word}" if word.startswith(FREE) else word for word in tidy]
 
 
 def run_and_config(verb: str, words: list[str] | None, config_dir: Path | None) -> tuple[Any, dict[str, Any]]:

@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
+FOREVER = 2**62  # resumed after every step: adds to a finished run and drops nothing
+
+
 class Log:
     """The logs of one run folder."""
 
@@ -84,7 +87,7 @@ class Log:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 from torch.utils.tensorboard import SummaryWriter
-            purge = None if self.resumed_at is None else self.resumed_at + 1
+            purge = None if self.resumed_at in (None, FOREVER) else self.resumed_at + 1
             self._writer = SummaryWriter(str(self.folder), purge_step=purge)
         return self._writer
 

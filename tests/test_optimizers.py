@@ -1,5 +1,6 @@
 """Every optimizer option: it descends, and it steps as its paper says."""
 
+import copy
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -71,9 +72,9 @@ def test_every_option_is_here():
 # ---- descent ----
 
 BOWL = {  # learning rates tuned for a bowl of curvatures 1 to 4; the ravine's for 1 and 100
-    "adagrad": (1.0, 0.5),
-    "adam": (0.1, 0.05),
-    "adamw": (0.1, 0.05),
+    "adagrad": (1.0, 2.0),
+    "adam": (0.1, 0.5),
+    "adamw": (0.1, 0.5),
     "momentum": (0.05, 0.005),
     "muon": (0.2, 0.2),
     "nesterov": (0.05, 0.005),
@@ -280,12 +281,13 @@ def test_muon_moves_matrices_as_torchs_muon(shape):
     a = Muon(ours, lr=0.1, momentum=0.9, weight_decay=0.05)
     b = torch.optim.Muon(theirs, lr=0.1, momentum=0.9, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
     for seed in range(6):
+        theirs[0].data.copy_(ours[0].data)
         before = theirs[0].detach().clone()
         same_gradients(ours, theirs, seed)
         a.step()
         b.step()
         step = (theirs[0] - before).norm()
-        assert (ours[0] - theirs[0]).norm() < 0.02 * (seed + 1) * step  # torch's iteration rounds to bfloat16
+        assert (ours[0] - theirs[0]).norm() < 0.05 * step  # torch's iteration rounds to bfloat16
 
 
 def test_muon_moves_vectors_and_exempt_matrices_as_torchs_adamw():
@@ -308,7 +310,7 @@ def test_orthogonalize_agrees_with_the_singular_value_decomposition(shape, scale
     inner = u.T @ orthogonalize(matrix) @ vh.T  # diagonal in the same singular vectors
     values = inner.diagonal()
     assert (inner - values.diag()).abs().max() < 1e-3
-    assert 0.6 < values.min()
+    assert values.min() > 0.6
     assert values.max() < 1.25
 
 
@@ -333,7 +335,7 @@ def test_a_restored_muon_goes_on_to_the_same_bits():
         a.step()
     for mine, other in zip(ours, theirs, strict=True):
         other.data.copy_(mine.data)
-    b.load_state_dict(a.state_dict())
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
     for seed in range(3, 6):
         same_gradients(ours, theirs, seed)
         a.step()

@@ -49,6 +49,6 @@ def _forbid(bad: Tensor, values: Tensor, what: str, rule: str) -> None:
         first = bad.nonzero()[0]
         value, many = values[tuple(first)].item(), int(bad.sum())
         raise DlError(
-            f"example {first[0].item()}: {what} {value:.9g} must {rule} ({many} such); "
-            "the attack is broken, and its results were not kept"
+            f"example {first[0].item()}: {what} {value:.9g} must {rule} ({many} such); the attack is broken: "
+            "discard its results, and project on the ball and on [0, 1] last"
         )

@@ -174,5 +174,5 @@ def missing_facts(config: Any) -> list[str]:
 
 def readable(error: Exception) -> str:
     """Return the first lines of a Hydra error without its advice to add keys."""
-    kept = [line for line in str(error).splitlines() if line.strip() and "+" not in line and "full_key" not in line]
+    kept = [line for line in (str(error) or str(error.__cause__)).splitlines() if line.strip() and "+" not in line and "full_key" not in line]
     return "; ".join(line.strip() for line in kept[:3])

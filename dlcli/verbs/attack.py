@@ -7,15 +7,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dlcli.attacks.checks import masking
 from dlcli.attacks.outcome import outcome
 from dlcli.attacks.verify import verify
 from dlcli.config.build import build
 from dlcli.data.loader import Resident
 from dlcli.errors import ConfigError
 from dlcli.figures import save_grid
-from dlcli.log import Log
+from dlcli.log import FOREVER, Log
 from dlcli.run import Run
-from dlcli.verbs.common import load_data, pick_device, revive, split_of
+from dlcli.verbs.common import load_data, pick_device, revive, split_of, writable
 
 
 def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
@@ -29,14 +30,34 @@ def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
     chosen = split_of(splits, config["split"], record)
     count = min(config["n"], chosen.size)
     examples = Resident(type(chosen)(*(column[:count] for column in chosen)), size=config["batch"], shuffle=False, device=choice.device)
-    method = build({key: value for key, value in config["attack"].items() if key != "name"} | {"seed": config["seed"]})
+    method = build(config["attack"])
     clean, adversarial, labels = make(classifier, method, examples)
-    verify(clean, adversarial, eps=method.eps, norm=method.norm)
+    verdict = verify(clean, adversarial, eps=method.eps, norm=method.norm)
     with torch.no_grad():
         before, after = (logits(classifier, x, choice.device, config["batch"]) for x in (clean, adversarial))
-    report = {"attack": config["attack"], "split": config["split"], "examples": count, "seed": config["seed"], **outcome(before, after, labels)}
-    write(run, config, report, clean, adversarial, labels)
+    target = method.targets(before, labels, torch.arange(count))
+    report = {
+        "attack": config["attack"],
+        "split": config["split"],
+        "seed": config["seed"],
+        "examples": count,
+        "changed": verdict.changed,
+        "largest": verdict.largest,
+        **outcome(before, after, labels, target),
+        "checks": sanity(classifier, method, examples, adversarial, config["checks"]),
+    }
+    write(run, config, report, (clean, adversarial, labels))
     return report
+
+
+def sanity(classifier: Any, method: Any, examples: Resident, adversarial: Tensor, count: int) -> list[dict[str, Any]]:
+    """Return the checks for masked gradients on the first examples; none for count 0 or eps 0."""
+    count = min(count, examples.examples)
+    if count == 0 or method.eps == 0:
+        return []
+    index = torch.arange(count)
+    few = examples.take(index)
+    return [check._asdict() for check in masking(classifier, few.x, few.y, index, method, adversarial[:count])]
 
 
 def make(classifier: Any, method: Any, examples: Resident) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,22 +76,25 @@ def logits(classifier: Any, x: Tensor, device: torch.device, size: int) -> Tenso
     return torch.cat([classifier(part.to(device)).float().cpu() for part in x.split(size)])
 
 
-def write(run: Run, config: dict[str, Any], report: dict[str, Any], clean: Tensor, adversarial: Tensor, labels: Tensor) -> None:
+def write(run: Run, config: dict[str, Any], report: dict[str, Any], pairs: tuple[Tensor, Tensor, Tensor]) -> None:
     """Write the pairs, a picture of clean, perturbation x 10 and adversarial, and the report; print the outcome."""
+    clean, adversarial, labels = pairs
     folder = Path(config["out"]) if config["out"] else run / "attacks"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{config['attack']['name']}-eps{config['attack']['eps']:g}"
-    save_file({"clean": clean.contiguous(), "adversarial": adversarial.contiguous(), "labels": labels}, folder / f"{name}.safetensors")
+    name = f"{config['attack']['_target_'].rpartition('.')[2].lower()}-{config['attack']['norm']}-eps{config['attack']['eps']:g}"
     change = (0.5 + 10 * (adversarial - clean)).clamp(0, 1)
     shown = torch.cat([part[:8] for part in (clean, change, adversarial)])
-    save_grid(shown, folder / f"{name}.png", 8)
-    log = Log(run.path, resumed_at=2**62)
+    with writable(folder):
+        save_file({"clean": clean.contiguous(), "adversarial": adversarial.contiguous(), "labels": labels}, folder / f"{name}.safetensors")
+        save_grid(shown, folder / f"{name}.png", len(clean[:8]))
+    shares = {key: value for key, value in report.items() if isinstance(value, float) and key != "largest"}
+    log = Log(run.path, resumed_at=FOREVER)
     log.pictures("attack", {name: shown}, run.status.get("at", 0))
-    log.scalars({f"attack/{name}/{key}": value for key, value in report.items() if isinstance(value, float)}, run.status.get("at", 0))
+    log.scalars({f"attack/{name}/{key}": value for key, value in shares.items()}, run.status.get("at", 0))
     log.close()
     run.write(f"attack-{name}.json", report)
     print(f"{run}: {report['examples']} {config['split']} examples, {name}; budget and box verified")
-    for key, value in report.items():
-        if isinstance(value, float):
-            print(f"  {key:18} {100 * value:.2f} %")
+    for key, value in shares.items():
+        print(f"  {key.replace('_', ' '):18} {100 * value:.2f} %")
+    for check in report["checks"]:
+        print(f"  {'PASS' if check['passed'] else 'WARN'} {check['name']}: {check['finding']}")
     print(f"pairs and pictures in {folder / name}.*")

@@ -4,7 +4,8 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from dlcli import __version__
 from dlcli.config.build import build
 from dlcli.engine import checkpoint
 from dlcli.engine.device import Choice, choose
-from dlcli.errors import ConfigError, DataError
-from dlcli.run import Run, find
+from dlcli.errors import ConfigError, DataError, StorageError
+from dlcli.run import Run
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
     from dlcli.data.splits import check
 
     splits = build(config["source"], plugins).load(Path(root).expanduser())
-    check(splits)
+    check(splits, splits.facts.get("classes"))
     for note in splits.facts.get("notes", ()):
         print(note)
     return splits
@@ -89,8 +90,13 @@ def git() -> dict[str, str]:
     return {"commit": ask[0].stdout.strip(), "diff": ask[1].stdout[:100_000]}
 
 
-def find_run(name: str | None, config: dict[str, Any]) -> Run:
-    """Return the run that the user means."""
-    return find(Path(config["paths"]["outputs"]), name)
 
 
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Make a folder and write into it. Raises StorageError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written ({error.strerror}); choose another with out=DIR") from error

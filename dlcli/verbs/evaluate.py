@@ -9,7 +9,7 @@ from dlcli.engine.loop import measure
 from dlcli.engine.precision import Precision
 from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError
-from dlcli.log import Log
+from dlcli.log import FOREVER, Log
 from dlcli.run import Run
 from dlcli.verbs.common import load_data, pick_device, revive, split_of
 
@@ -70,7 +70,7 @@ def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures
     from dlcli.figures import save_grid
 
     split, step = config["split"], run.status.get("at", 0)
-    log = Log(run.path, resumed_at=2**62)
+    log = Log(run.path, resumed_at=FOREVER)
     log.scalars({f"{split}/{name}": value for name, value in scores.items()}, step)
     log.pictures(split, figures, step)
     log.pictures(f"{split}/worst", worst, step)

@@ -8,11 +8,10 @@ from safetensors.torch import save_file
 
 from dlcli.config.build import build
 from dlcli.engine.randomness import aside
-from dlcli.errors import StorageError
 from dlcli.figures import save_grid
-from dlcli.log import Log
+from dlcli.log import FOREVER, Log
 from dlcli.run import Run
-from dlcli.verbs.common import pick_device, revive
+from dlcli.verbs.common import pick_device, revive, writable
 
 
 def sample(run: Run, config: dict[str, Any]) -> torch.Tensor:
@@ -24,16 +23,13 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor:
         examples = model.sample(config["n"], sampler).cpu()
     folder = Path(config["out"]) if config["out"] else run / "samples"
     name = f"{type(sampler).__name__.lower()}-seed{config['seed']}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writable(folder):
         save_file({"samples": examples.contiguous()}, folder / f"{name}.safetensors")
-    except OSError as error:
-        raise StorageError(f"{folder}: cannot be written ({error.strerror}); choose another with out=DIR") from error
     files = [folder / f"{name}.safetensors"]
     if examples.ndim == 4:
         save_grid(examples, folder / f"{name}.png", config["columns"])
         files.append(folder / f"{name}.png")
-        log = Log(run.path, resumed_at=2**62)
+        log = Log(run.path, resumed_at=FOREVER)
         log.pictures("samples", {name: examples}, run.status.get("at", 0))
         log.close()
     print(f"{len(examples)} samples of {run}: {', '.join(str(file) for file in files)}")

@@ -157,7 +157,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
 
 def brief(scores: dict[str, float]) -> str:
     """Return scores in one line."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in list(scores.items())[:6])
+    return "  ".join(f"{name} {value:.4g}" for name, value in list(scores.items())[:3])
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""What every attack takes, refuses and leaves as it was; and the options of the config."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+from dlcli.attacks.ball import direction, length
+from dlcli.attacks.fgsm import FGSM
+from dlcli.attacks.noise import Noise
+from dlcli.attacks.objective import cross_entropy, margin, slope
+from dlcli.attacks.pgd import PGD
+from dlcli.errors import ConfigError
+
+CONF = Path(__file__).parents[2] / "conf" / "attack"
+OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
+X = torch.rand(5, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+Y, INDEX = torch.tensor([0, 1, 2, 3, 0]), torch.arange(5)
+NET = nn.Sequential(nn.Flatten(), nn.Linear(9, 4))
+
+
+def from_config(option: str, **changes):
+    node = yaml.safe_load((CONF / f"{option}.yaml").read_text()) | {"seed": 0} | changes
+    module, _, name = node.pop("_target_").rpartition(".")
+    return getattr(importlib.import_module(module), name)(**node)
+
+
+def test_the_config_offers_each_attack_in_its_norm():
+    built = {option: from_config(option) for option in OPTIONS}
+    assert {name: (type(a).__name__, a.norm, a.eps) for name, a in built.items()} == {
+        "fgm_l2": ("FGSM", "l2", 2.0),
+        "fgsm": ("FGSM", "linf", 0.1),
+        "noise": ("Noise", "linf", 0.1),
+        "pgd": ("PGD", "linf", 0.1),
+        "pgd_l2": ("PGD", "l2", 2.0),
+    }
+    for option, attack in built.items():
+        keys = yaml.safe_load((CONF / f"{option}.yaml").read_text()).keys() - {"_target_"}
+        assert keys == attack.__dataclass_fields__.keys()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("target", [None, "least", 2])
+def test_size_zero_returns_the_input_bit_for_bit(option, target):
+    x_adv = from_config(option, eps=0.0, target=target)(NET, X, Y, INDEX)
+    assert torch.equal(x_adv, X)
+    assert x_adv.data_ptr() != X.data_ptr()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_constant_net_is_never_fooled_and_gives_no_error(option):
+    x_adv = from_config(option)(lambda x: torch.eye(4)[Y], X, Y, INDEX)
+    assert x_adv.isfinite().all()
+    assert x_adv.dtype == torch.float32
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_attack_works_without_gradients_around_it_and_in_float32_under_autocast(option):
+    seen = set()
+
+    def net(x):
+        seen.add(NET[1](x.flatten(1)).dtype)
+        return NET(x)
+
+    attack = from_config(option)
+    expected = attack(NET, X, Y, INDEX)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = attack(net, X, Y, INDEX)
+    assert torch.equal(found, expected)
+    assert seen == {torch.float32}
+    assert not found.requires_grad
+
+
+def test_targets():
+    logits = torch.tensor([[3.0, 1.0, 0.0, 2.0], [0.0, -5.0, 1.0, 2.0]])
+    y = torch.tensor([0, 1])
+    assert FGSM(eps=0.1).targets(logits, y, INDEX[:2]) is None
+    assert FGSM(eps=0.1, target=3).targets(logits, y, INDEX[:2]).tolist() == [3, 3]
+    assert FGSM(eps=0.1, target="least").targets(logits, y, INDEX[:2]).tolist() == [2, 0]  # never the true class
+    y = torch.arange(4).repeat(1000)
+    drawn = FGSM(eps=0.1, target="random").targets(torch.zeros(4000, 4), y, torch.arange(4000))
+    table = torch.zeros(4, 4).index_put((y, drawn), torch.ones(4000), accumulate=True)
+    assert table.diagonal().sum() == 0
+    assert (table[~torch.eye(4, dtype=torch.bool)] - 1000 / 3).abs().max() < 60
+
+
+def test_losses_by_hand_and_by_autograd():
+    logits = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 2.5]], dtype=torch.float64)
+    y, target = torch.tensor([0, 2]), torch.tensor([1, 0])
+    torch.testing.assert_close(margin(logits, y), torch.tensor([1.0, -0.5]).double())
+    torch.testing.assert_close(margin(logits, y, target), torch.tensor([1.0, 3.0]).double())
+    p = logits.softmax(1)[torch.arange(2), y]
+    torch.testing.assert_close(cross_entropy(logits, y), (p / (1 - p)).log())
+    # Up to a positive factor for each example, the slope is that of torch's cross-entropy.
+    values = logits.clone().requires_grad_()
+    (ours,) = torch.autograd.grad(cross_entropy(values, y).sum(), values)
+    (theirs,) = torch.autograd.grad(-F.cross_entropy(values, y, reduction="sum"), values)
+    torch.testing.assert_close(F.normalize(ours), F.normalize(theirs))
+
+
+def test_directions_ignore_the_scale_of_gradients_and_keep_zero():
+    g = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    g[2] = 0
+    for scale in (1e-30, 1.0, 1e30):
+        unit = direction(g * scale, "l2")
+        torch.testing.assert_close(length(unit).flatten(), torch.tensor([1.0, 1.0, 0.0]))
+        torch.testing.assert_close(unit, direction(g, "l2"))
+    assert torch.equal(direction(g, "linf"), g.sign())
+
+
+def test_a_slope_counts_each_example_once_whatever_the_batch():
+    gradient, logits = slope(NET, X, lambda z: margin(z, Y))
+    single = torch.cat([slope(NET, X[i : i + 1], lambda z, i=i: margin(z, Y[i : i + 1]))[0] for i in range(5)])
+    torch.testing.assert_close(gradient, single)
+    assert not logits.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FGSM(eps=-0.1), r"attack\.eps=-0\.1 must be a distance of at least 0"),
+        (lambda: FGSM(eps=float("nan")), r"attack\.eps=nan must be"),
+        (lambda: FGSM(eps=0.1, norm="l1"), r"attack\.norm=l1 must be linf or l2"),
+        (lambda: FGSM(eps=0.1, loss="mse"), r"attack\.loss=mse must be cross_entropy or margin"),
+        (lambda: FGSM(eps=0.1, target="most"), r"attack\.target=most must be null, least, random or the index"),
+        (lambda: FGSM(eps=0.1, target=-1), r"attack\.target=-1 must be"),
+        (lambda: FGSM(eps=0.1, target=4)(NET, X, Y, INDEX), r"attack\.target=4 must be a class below 4"),
+        (lambda: PGD(eps=0.1, steps=0), r"attack\.steps=0 must be at least 1"),
+        (lambda: PGD(eps=0.1, restarts=0), r"attack\.restarts=0 must be at least 1"),
+        (lambda: PGD(eps=0.1, restarts=2, random_start=False), r"attack\.restarts=2 must be 1 without random starts"),
+        (lambda: PGD(eps=0.1, step_size=0.0), r"attack\.step_size=0\.0 must be above 0"),
+        (lambda: Noise(eps=0.1, draws=0), r"attack\.draws=0 must be at least 1"),
+        (lambda: FGSM(eps=0.1)(NET, 4 * X - 2, Y, INDEX), r"attacks see pixels in \[0, 1\]; normalize inside the net"),
+        (lambda: FGSM(eps=0.1)(NET, X * float("nan"), Y, INDEX), r"attacks see pixels in \[0, 1\]"),
+        (lambda: PGD(eps=0.1)(lambda x: NET(x)[:, :1], X, Y, INDEX), r"shape \(5, 1\): an attack needs \(5, classes\)"),
+    ],
+)
+def test_what_cannot_be_accepted_is_refused_with_rule_and_cure(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

@@ -1,0 +1,222 @@
+"""The command line as people use and misuse it: every error printed once, with its exit code."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+QUICK = ("model=mlp", "data=iris", "epochs=2", "batch=32")
+
+
+def newest() -> Path:
+    """Return the run folder that was made last."""
+    return sorted(Path("outputs").glob("*/*/run.json"), key=lambda path: path.parent.name)[-1].parent
+
+
+def test_bare_command_shows_examples(dl):
+    code, out, _ = dl()
+    assert code == 0
+    assert "dl train model=vae" in out
+
+
+def test_a_run_from_train_to_attack(dl):
+    code, out, _ = dl("train", "model=softmax", "data=digits", "epochs=2")
+    assert code == 0
+    for word in ("device   cpu", "data     digits:", "weights", "tensorboard --logdir outputs", "done", "dl eval outputs/softmax-digits/"):
+        assert word in out
+    run = newest()
+    assert {"run.json", "report.json", "status.json", "scalars.csv", "checkpoints", "figures"} <= {p.name for p in run.iterdir()}
+    assert json.loads((run / "status.json").read_text())["state"] == "done"
+    code, out, _ = dl("eval", "points=60")
+    assert code == 0
+    assert "accuracy" in out
+    assert {"test-confusion.png", "test-pca.png", "test-tsne.png"} <= {p.name for p in (run / "figures").iterdir()}
+    code, out, _ = dl("attack", "attack=fgsm", "n=100")
+    assert code == 0
+    assert "robust accuracy" in out
+    code, _, err = dl("sample")
+    assert code == 2
+    assert "does not generate" in err
+    moved = run.rename("elsewhere")
+    assert dl("eval", str(moved), "points=0")[0] == 0
+
+
+def test_sampling_is_deterministic_by_seed(dl):
+    from safetensors.torch import load_file
+
+    assert dl("train", "model=vae", "epochs=1", "limit=0.2")[0] == 0
+    drawn = []
+    for seed, out in ((1, "a"), (1, "b"), (2, "c")):
+        assert dl("sample", "n=9", f"seed={seed}", f"out={out}")[0] == 0
+        drawn.append(load_file(f"{out}/prior-seed{seed}.safetensors")["samples"])
+    assert drawn[0].equal(drawn[1])
+    assert not drawn[0].equal(drawn[2])
+    assert Path("a/prior-seed1.png").stat().st_size > 200
+
+
+FAULTS = [
+    (("train", "model=resent"), 2, ["model=resent: no such model", "options:", "lenet"]),
+    (("train", "model=lent"), 2, ["did you mean lenet?"]),
+    (("train", "optimizer.lrr=1"), 2, ["optimizer.lrr=1: no such key; did you mean optimizer.lr (default 0.001"]),
+    (("train", "epoch=3"), 2, ["epoch=3: no such key; did you mean epochs (default"]),
+    (("train", "epochs=abc"), 2, ["epochs=abc: epochs must be a whole number >= 1"]),
+    (("train", "epochs=0"), 2, ["epochs must be a whole number >= 1"]),
+    (("train", "epochs=2.5"), 2, ["epochs must be a whole number >= 1"]),
+    (("train", "batch=-4"), 2, ["batch must be a whole number >= 1"]),
+    (("train", "optimizer.lr=-5"), 2, ["optimizer.lr must be a number above 0"]),
+    (("train", "optimizer.lr=.nan"), 2, ["optimizer.lr must be a number above 0"]),
+    (("train", "precision=fp8"), 2, ["precision must be one of auto, fp32, bf16, fp16"]),
+    (("train", "deterministic=maybe"), 2, ["deterministic must be true or false"]),
+    (("train", "+epochz=3"), 2, ["no such key; did you mean epochs"]),
+    (("train", "epochs"), 2, ["epochs: expected KEY=VALUE"]),
+    (("train", "name=a=b"), 2, ["cannot be read"]),
+    (("train", "seed=1,2"), 2, ["several values need -m"]),
+    (("train", "model=lenet", "data=iris"), 2, ["data=iris has no", "which this model needs; data that has it:", "digits"]),
+    (("train", "model=linear", "data=iris"), 2, ["data=iris has no targets", "diabetes"]),
+    (("train", "data=table"), 2, ["data.source.path: must be given"]),
+    (("train", "device=cuda"), 2, ["device=cuda: 0 GPUs found", "use device=cpu or device=auto"]),
+    (("train", "data=mnist", "paths.data=nowhere"), 3, ["nowhere", "train-images-idx3-ubyte.gz", "data=digits"]),
+    (("train", "data=iris", "batch=200"), 3, ["batch=200"]),
+    (("train", "model=cnn", "batch=1"), 2, ["batch=1: batch normalization"]),
+    (("train", "optimizer=sgd", "optimizer.lr=1.0e+30", "data=iris"), 4, ["the loss of player 'model' is", "optimizer.lr"]),
+    (("train", "paths.outputs=/proc/nowhere", "data=iris"), 7, ["/proc/nowhere: cannot be written", "paths.outputs=DIR"]),
+    (("train", "monitor=acuracy", "data=iris"), 2, ["monitor=acuracy: no such score; the model has"]),
+    (("train", "players.critic.lr=0.1", "data=iris"), 2, ["has no such player; it has model"]),
+    (("train", "resume=nothing"), 6, ["nothing: no such run", "dl ls runs"]),
+    (("train", "--config-dir", "nowhere"), 2, ["--config-dir nowhere: no such directory"]),
+    (("eval",), 6, ["no runs yet; start one with `dl train"]),
+    (("sample", "nothing"), 6, ["nothing: no such run"]),
+    (("attack", "attack=fgms"), 2, ["did you mean fgsm?"]),
+    (("attack", "attack.eps=-1"), 2, ["attack.eps must be a number >= 0"]),
+    (("eval", "split=tset"), 2, ["split must be one of train, valid, test"]),
+    (("ls", "modells"), 2, ["did you mean models?"]),
+    (("trian",), 2, ["No such command 'trian'. Did you mean 'train'?"]),
+    (("train", "--dri-run"), 2, ["No such option", "--dry-run"]),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "texts"), FAULTS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_bad_input_gets_a_clear_line_and_its_exit_code(dl, words, code, texts):
+    found, out, err = dl(*words)
+    assert found == code, err
+    for text in texts:
+        assert text in err
+    assert "Traceback" not in out + err
+    assert not list(Path().glob("outputs/*/*/checkpoints/*.tmp*"))
+
+
+def test_all_faults_are_told_at_once(dl):
+    _, _, err = dl("train", "model=resent", "epochs=abc", "optimizer.lrr=1", "batch=0")
+    assert [word in err for word in ("model=resent", "epochs=abc", "optimizer.lrr=1", "batch=0")] == [True] * 4
+
+
+def test_a_config_error_imports_no_torch():
+    code = "import sys; sys.argv = ['dl', 'train', 'epochs=abc']\nfrom dlcli.cli import main\ntry: main()\nexcept SystemExit as e: print(e.code, 'torch' in sys.modules)"
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "2 False"
+    assert time.monotonic() - began < 10
+
+
+def test_double_dash_keys_are_understood(dl):
+    code, out, err = dl("train", "--model", "mlp", "--data=iris", "--epochs", "1", "--dry-run")
+    assert code == 0
+    assert "note: read --epochs 1 as epochs=1" in err
+    assert "dl train model=mlp data=iris epochs=1" in out
+    assert not Path("outputs").exists()
+
+
+def test_debug_shows_the_traceback(dl):
+    assert "Traceback" in dl("train", "epochs=abc", "--debug")[2]
+
+
+def test_a_sweep_runs_every_job_and_tells_means_and_failures(dl):
+    code, out, err = dl("train", "-m", *QUICK, "seed=1,2", "optimizer=sgd", "optimizer.lr=0.1,1.0e+30")
+    assert code == 11
+    assert "2 of 4 jobs failed" in err
+    assert err.count("the loss of player") == 2
+    assert "±" in out
+    states = sorted(json.loads(path.read_text())["state"] for path in Path("outputs").glob("*/*/status.json"))
+    assert states == ["done", "done", "stopped", "stopped"]
+
+
+def test_a_sweep_finds_a_bad_value_before_its_first_job(dl):
+    code, _, err = dl("train", "-m", *QUICK[:3], "batch=32,0")
+    assert code == 2
+    assert "batch=0: batch must be" in err
+    assert not Path("outputs").exists()
+
+
+def test_resume_continues_a_finished_run_and_doubles_no_points(dl):
+    assert dl("train", *QUICK, "log.every=1")[0] == 0
+    code, out, _ = dl("train", "resume", "epochs=4")
+    assert code == 0
+    assert "done" in out
+    run = newest()
+    assert json.loads((run / "status.json").read_text())["epoch"] == 4
+    steps = [line.split(",")[0] for line in (run / "scalars.csv").read_text().splitlines() if ",train/loss," in line]
+    assert steps == [str(i) for i in range(1, len(steps) + 1)]
+    assert dl("train", "-m", *QUICK[:2], "epochs=4", "batch=32", "seed=0")[0] == 0
+    assert (run / "checkpoints/best.safetensors").stat().st_size == (newest() / "checkpoints/best.safetensors").stat().st_size
+    code, _, err = dl("train", f"resume={run}", "optimizer.lr=1")
+    assert code == 2
+    assert "cannot change when a run is resumed" in err
+
+
+def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path):
+    import signal
+
+    words = [sys.executable, "-m", "dlcli", "train", "model=mlp", "data=digits", "epochs=100000", "batch=32"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "dl train resume=outputs/mlp-digits/" in err
+    assert "Traceback" not in out + err
+    assert (newest() / "checkpoints/last.safetensors").exists()
+
+
+def test_your_own_configs_join_and_win(dl, tmp_path):
+    own = tmp_path / "mine"
+    (own / "optimizer").mkdir(parents=True)
+    (own / "optimizer/adam.yaml").write_text("_target_: torch.optim.Adam\n_partial_: true\nlr: 0.25\n")
+    (own / "optimizer/tiny.yaml").write_text("_target_: torch.optim.SGD\n_partial_: true\nlr: 1.0e-9\n")
+    assert dl("train", "--config-dir", str(own), *QUICK, "epochs=1")[0] == 0
+    assert json.loads((newest() / "run.json").read_text())["config"]["optimizer"]["lr"] == 0.25
+    assert dl("train", "--config-dir", str(own), *QUICK, "epochs=1", "optimizer=tiny")[0] == 0
+
+
+def test_lists_and_shows(dl):
+    assert "LeNet" in dl("ls", "models", "len*")[1]
+    assert "vae" not in dl("ls", "models", "len*")[1]
+    assert "adam" in dl("ls", "optimizers")[1]
+    code, out, _ = dl("show", "model=lenet_lecture", "epochs=3")
+    assert code == 0
+    assert "51,902" in out
+    assert "419,538" in out
+    assert "command line" in out
+
+
+def test_help_shows_groups_and_keys(dl):
+    code, out, _ = dl("train", "--help")
+    assert code == 0
+    for word in ("epochs", "passes over the training data", "optimizer.lr", "lenet", "cosine"):
+        assert word in out
+
+
+def test_doctor(dl):
+    code, out, _ = dl("doctor")
+    assert code == 0
+    assert "everything works" in out
+
+
+def test_overfit_learns_a_batch_by_heart(dl):
+    code, _, _ = dl("train", "model=mlp", "overfit=1", "epochs=100")
+    assert code == 0
+    assert json.loads((newest() / "report.json").read_text())["scores"]["accuracy"] == 1.0
