@@ -50,11 +50,11 @@ def confusion(table: Tensor, names: Sequence[str]) -> "Figure":
     shares = table / table.sum(1, keepdim=True).clamp(min=1)
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.spines[:].set_visible(False)
-    step = -(-len(names) // 40)  # more than 40 names would overlap
+    step = -(-len(names) // 25)  # more names would overlap
     ticks, labels = range(0, len(names), step), plain(names, 16)[::step]
     size = 10 if len(names) <= 12 else 7
     turned: dict[str, Any] = (
-        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels)) > 3 else {}
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, labels)) > 40 else {}
     )
     axes.set_xticks(ticks, labels, fontsize=size, **turned)
     axes.set_yticks(ticks, labels, fontsize=size)
@@ -133,7 +133,9 @@ def scatter(truth: Tensor, prediction: Tensor) -> "Figure":
 def residuals(truth: Tensor, prediction: Tensor) -> "Figure":
     """Draw the histogram of predicted minus true, (N, K) each."""
     figure, axes = canvas("residuals", "predicted - true", "examples")
-    axes.hist((prediction - truth).flatten().numpy(), bins=30, color=ACCENT, edgecolor="white", lw=0.5)
+    errors = (prediction - truth).flatten()
+    reach = errors.abs().max().item() or 1.0  # zero stands in the middle
+    axes.hist(errors.numpy(), bins=31, range=(-reach, reach), color=ACCENT, edgecolor="white", lw=0.5)
     axes.axvline(0, color=INK, lw=1, ls="--")
     return figure
 

@@ -48,15 +48,23 @@ class Log:
         self.board(lambda writer: [writer.add_scalar(name, value, step) for name, value in values.items()])
 
     def pictures(self, name: str, shown: dict[str, Any], step: int) -> None:
-        """Log pictures (N, C, H, W), figures and texts at a step."""
+        """Log pictures (N, C, H, W) and texts at a step."""
         for key, value in shown.items():
             tag = f"{name}/{key}"
             if isinstance(value, str):
                 self.board(lambda writer, tag=tag, value=value: writer.add_text(tag, value, step))
-            elif hasattr(value, "savefig"):
-                self.board(lambda writer, tag=tag, value=value: writer.add_figure(tag, value, step))
             else:
                 self.board(lambda writer, tag=tag, value=value: writer.add_images(tag, value.clamp(0, 1), step))
+
+    def figures(self, name: str, figures: dict[str, Any], step: int) -> None:
+        """Save matplotlib figures as `figures/<name>-<key>.png`, and log the same pictures; drawing is slow, so once."""
+        from matplotlib.image import imread
+
+        for key, figure in figures.items():
+            path = self.folder / "figures" / f"{name}-{key.replace(' ', '-').replace('_', '-')}.png"
+            figure.savefig(path)
+            picture = imread(path)[..., :3]  # (H, W, 3)
+            self.board(lambda writer, key=key, picture=picture: writer.add_image(f"{name}/{key}", picture, step, dataformats="HWC"))
 
     def histograms(self, values: dict[str, Any], step: int) -> None:
         """Log histograms of tensors at a step."""

@@ -31,8 +31,6 @@ def masking(classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, attack:
         logits = read(classifier, x)
         target = attack.targets(logits, y, index)
         left = margin(read(classifier, x_adv.to(x)), y, target) > 0  # the attack did not win these
-        if target is not None:
-            left &= target != y
     threat: dict[str, Any] = {"eps": attack.eps, "norm": attack.norm, "target": attack.target, "seed": attack.seed}
     return [
         slopes(classifier, x, y),

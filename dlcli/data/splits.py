@@ -134,7 +134,7 @@ def _check_answers(name: str, y: Tensor, classes: int | None, labels: bool) -> N
             _refuse(name, "labels", y, (y != 0) & (y != 1), "0 or 1", "repair the labels")
     elif classes is not None:
         rule = f"from 0 to {classes - 1}, as the set states {classes} classes"
-        _refuse(name, "labels", y, (y < 0) | (y >= classes), rule, "repair the labels, or set data.classes")
+        _refuse(name, "labels", y, (y < 0) | (y >= classes), rule, "repair the labels")
 
 
 def _refuse(name: str, what: str, values: Tensor, wrong: Tensor, rule: str, cure: str) -> None:

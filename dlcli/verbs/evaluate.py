@@ -72,11 +72,9 @@ def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures
     split, step = config["split"], run.status.get("at", 0)
     log = Log(run.path, resumed_at=FOREVER)
     log.scalars({f"{split}/{name}": value for name, value in scores.items()}, step)
-    log.pictures(split, figures, step)
+    log.figures(split, figures, step)
     log.pictures(f"{split}/worst", worst, step)
     log.close()
-    for name, figure in figures.items():
-        figure.savefig(run / "figures" / f"{split}-{name.replace(' ', '-')}.png")
     for name, value in worst.items():
         target = run / "figures" / f"{split}-worst-{name.replace(' ', '-')}"
         if isinstance(value, str):

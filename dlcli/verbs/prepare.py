@@ -42,7 +42,8 @@ def prepare(config: Any) -> Setup:
     require_facts(config)
     values = plain(config)
     choice = pick_device(values["device"])
-    torch.use_deterministic_algorithms(values["deterministic"])
+    if values["deterministic"] != torch.are_deterministic_algorithms_enabled():  # the call itself costs seconds
+        torch.use_deterministic_algorithms(values["deterministic"])
     randomness.seed_all(values["seed"])
     model = make_model(values, choice.device)
     train_set, valid_set, sampled = loaders(values, splits, choice.device)

@@ -20,15 +20,32 @@ def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_
         dry(config, overrides)
         return
     if not multirun:
-        compose.run(job, "train", [], overrides)
+        single(overrides)
         return
     folder = Path(config.paths.outputs) / "sweeps" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     compose.run(job, "train", ["--multirun"], [f"hydra.sweep.dir={folder}", *overrides])
     conclude(folder)
 
 
+def single(overrides: Sequence[str]) -> None:
+    """Train once; an error is carried past Hydra, which would print a page of its own."""
+    from dlcli.verbs.train import train
+
+    caught: list[BaseException] = []
+
+    def task(config: Any) -> None:
+        try:
+            train(config, overrides)
+        except Exception as error:
+            caught.append(error)
+
+    compose.run(task, "train", [], overrides)
+    if caught:
+        raise caught[0]
+
+
 def job(config: Any) -> float | None:
-    """Train one job; in a sweep its outcome is written down at once, and a failure does not end the others."""
+    """Train one job of a sweep; its outcome is written down at once, and a failure does not end the others."""
     from hydra.core.hydra_config import HydraConfig
 
     from dlcli.errors import DlError, Interrupted
@@ -36,9 +53,6 @@ def job(config: Any) -> float | None:
 
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
-    if hydra.mode.name != "MULTIRUN":
-        train(config, overrides)
-        return None
     print(f"\njob {hydra.job.num}: {' '.join(overrides)}")
     row: dict[str, Any] = {"job": hydra.job.num, "overrides": overrides, "state": "done"}
     try:

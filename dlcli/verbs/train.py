@@ -10,6 +10,7 @@ from dlcli.engine import checkpoint, state
 from dlcli.engine.signals import Stop, listening
 from dlcli.errors import ConfigError, Interrupted
 from dlcli.log import Log, Ticker, clock
+from dlcli.model import Model
 from dlcli.run import Run, find
 from dlcli.verbs.common import environment, plain
 from dlcli.verbs.keeper import Keeper
@@ -143,16 +144,25 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     scores = engine.model.score(measured)
     report = engine.model.report(measured)
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
-    log.pictures("valid", figures, engine.best.step)
+    log.figures("valid", figures, engine.best.step)
     log.scalars({f"final/{name}": value for name, value in scores.items()}, engine.clock.step)
-    for name, figure in figures.items():
-        figure.savefig(run / "figures" / f"valid-{name.replace(' ', '-')}.png")
     numbers = {name: value for name, value in report.items() if name not in figures}
     run.write("report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers})
     log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; best at step {engine.best.step}: {brief(scores)}")
     log.say(f"files    {run}: run.json report.json scalars.csv figures/ checkpoints/")
-    log.say(f"next     dl eval {run}\n         dl sample {run}\n         dl attack {run}")
+    log.say("next     " + "\n         ".join(next_commands(run, setup)))
     return scores
+
+
+def next_commands(run: Run, setup: Setup) -> list[str]:
+    """Return the commands that make sense for this run."""
+    kind, data = type(setup.engine.model), setup.config["data"]
+    found = [f"dl eval {run}"]
+    if kind.sample is not Model.sample:
+        found.append(f"dl sample {run}")
+    if data["kind"] == "images" and "forward" in vars(kind):
+        found.append(f"dl attack {run}")
+    return [*found, f"dl train resume={run} epochs={2 * setup.config['epochs']}"][:3]
 
 
 def brief(scores: dict[str, float]) -> str:

@@ -21,14 +21,6 @@ from dlcli.errors import DlError
 COUNT, SHAPE, SIZE = 64, (1, 4, 4), 16
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pictures(low: float = 0.0, high: float = 1.0, seed: int = 0) -> Tensor:
     return low + (high - low) * torch.rand(COUNT, *SHAPE, generator=torch.Generator().manual_seed(seed))
 
@@ -110,6 +102,30 @@ def exam_threat_model():
                 x_adv = attack(kind, net, x, eps=eps, norm=norm, **more)
                 verdict = verify(x, x_adv, eps=eps, norm=norm)
                 assert verdict.changed > 0.5 * COUNT
+
+
+def exam_large_pictures():
+    """Rounding adds up over many pixels and long distances, and stays within a millionth all the same."""
+    x = 0.45 + 0.1 * torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))  # far from the walls
+    w = torch.randn(3 * 64 * 64, 2, generator=torch.Generator().manual_seed(2))
+    for eps in (3.0, 5.0, 8.0):
+        x_adv = attack(PGD, lambda x: x.flatten(1) @ w, x, index=INDEX[:8], eps=eps, norm="l2", steps=5)
+        assert verify(x, x_adv, eps=eps, norm="l2").largest > (1 - 1e-5) * eps
+
+
+def exam_one_step_of_many():
+    """A walk of one step of full length, from the picture itself, is the single step."""
+    net, _ = linear_net()
+    x = pictures()
+    walked = attack(PGD, net, x, eps=0.1, steps=1, step_size=0.1, random_start=False)
+    assert torch.equal(walked, attack(FGSM, net, x, eps=0.1))
+
+
+def exam_never_worse():
+    """Where the gradient points the wrong way, the clean picture is the best that a walk came by."""
+    net, x = linear_net()[0], pictures()
+    misleading = lambda x: net(2 * x.detach() - x)  # noqa: E731 (the value at x, minus its gradient)
+    assert torch.equal(attack(PGD, misleading, x, eps=0.1, random_start=False), x)
 
 
 def exam_tiny_gradients():

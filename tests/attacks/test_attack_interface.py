@@ -117,6 +117,7 @@ def test_a_slope_counts_each_example_once_whatever_the_batch():
     single = torch.cat([slope(NET, X[i : i + 1], lambda z, i=i: margin(z, Y[i : i + 1]))[0] for i in range(5)])
     torch.testing.assert_close(gradient, single)
     assert not logits.requires_grad
+    assert slope(lambda x: NET(x).bfloat16(), X, lambda z: margin(z, Y))[1].dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""Every family, data set, option and recipe that stands in `conf/`: found there, so that none can be forgotten."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dlcli.config import catalog, paths
+from dlcli.config.build import build
+from dlcli.config.check import check
+
+FAMILIES = sorted(paths.options("model"))
+CHANCE = {"perceptron": 0.7}
+LONG = {"perceptron": 8, "mlp_multilabel": 8}
+QUICK = {  # smaller nets for the tests alone
+    "vae": ("model.encoder.widths=[64]", "model.decoder.widths=[64]", "model.importance=5"),
+    "vae_conv": ("limit=0.3", "model.importance=5"),
+    "cnn": ("model.net.widths=[8,16]",),
+}
+
+
+def newest() -> Path:
+    """Return the run folder that was made last."""
+    return sorted(Path("outputs").glob("*/*/run.json"), key=lambda path: path.parent.name)[-1].parent
+
+
+def test_the_families_are_counted():
+    assert len(FAMILIES) == 14
+    assert {len(paths.options(group)) for group in ("optimizer",)} == {9}
+    assert len(paths.options("schedule")) == 8
+    assert len(paths.options("data")) == 19
+    assert len(paths.options("augment")) == 11
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_trains_and_gets_better_on_its_embedded_data(dl, family):
+    epochs = LONG.get(family, 4)
+    words = ("train", f"model={family}", f"epochs={epochs}", "log.every=5", *QUICK.get(family, ()))
+    code, _, err = dl(*words)
+    assert code == 0, err
+    run = newest()
+    rows = [line.split(",") for line in (run / "scalars.csv").read_text().splitlines()[1:]]
+    monitor = json.loads((run / "status.json").read_text())["monitor"]
+    curve = [float(value) for _, name, value in rows if name == f"valid/{monitor}"]
+    assert len(curve) == epochs
+    falls = monitor not in ("accuracy",)
+    assert (curve[-1] < curve[0]) if falls else max(curve) >= CHANCE.get(family, 0.5), curve
+
+
+@pytest.mark.parametrize("family", ["mlp", "perceptron", "vae"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(dl, family):
+    ends = []
+    for seed in (1, 1, 2):
+        assert dl("train", f"model={family}", "epochs=1", f"seed={seed}", *QUICK.get(family, ()))[0] == 0
+        ends.append(load_file(newest() / "checkpoints/best.safetensors"))
+    assert all(ends[0][name].equal(ends[1][name]) for name in ends[0])
+    assert not all(ends[0][name].equal(ends[2][name]) for name in ends[0])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_says_where_it_comes_from(family):
+    path = paths.options("model")[family]
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# @package _global_\n")
+    assert f"# dl train model={family}\n" in text
+    assert re.search(r"\b(1[89]|20)\d\d\b", text.split("defaults:")[0]), "the header cites its source with a year"
+    keys = [entry for entry in catalog.entries(path) if entry.value and not entry.key.endswith(("_target_", "_partial_"))]
+    assert not [entry.key for entry in keys if not entry.meaning]
+
+
+@pytest.mark.parametrize("group", ["data", "optimizer", "schedule", "attack", "augment", "init", "sampler", "device", "experiment"])
+def test_every_option_describes_itself(group):
+    for path in paths.options(group).values():
+        assert 10 < len(catalog.description(path)) <= 130, path
+        keys = [entry for entry in catalog.entries(path) if entry.value and not entry.key.endswith(("_target_", "_partial_"))]
+        if group != "experiment":
+            assert not [entry.key for entry in keys if not entry.meaning], path
+
+
+@pytest.mark.parametrize("recipe", sorted(paths.options("experiment")))
+def test_every_recipe_composes(recipe):
+    config = check("train", [f"experiment={recipe}"])
+    assert config.data.name in recipe or config.data.name.split("_")[-1] in recipe
+
+
+EMBEDDED = sorted(set(paths.options("data")) - {"mnist", "fashion", "binary_mnist", "table", "arrays"})
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_files_state_the_facts_that_the_data_have(name):
+    from omegaconf import OmegaConf
+
+    from dlcli.data.splits import check as check_splits
+
+    node = OmegaConf.load(paths.options("data")[name])
+    stated = OmegaConf.to_container(OmegaConf.create({"data": node}), resolve=True)["data"]
+    splits = build(stated["source"]).load(Path("nowhere"))
+    check_splits(splits, splits.facts.get("classes"))
+    for fact, value in splits.facts.items():
+        if stated.get(fact) is not None:
+            assert stated[fact] == (pytest.approx(value, abs=1e-3) if fact in ("mean", "std") else value), fact
+
+
+def test_roots_in_the_table_and_in_the_file_agree():
+    from dlcli.config import schema
+
+    keys = {entry.key for verb in ("train", "eval", "sample", "attack") for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")}
+    keys |= {entry.key for entry in catalog.own("device", "auto")}
+    assert schema.ROOT.keys() <= keys
+    nullable = {e.key for e in catalog.entries(paths.packaged() / "train.yaml") if e.value == "null"}
+    assert nullable <= schema.ROOT.keys()
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion", "binary_mnist"])
+def test_official_sets_state_their_facts(real_data, name):
+    from omegaconf import OmegaConf
+
+    stated = OmegaConf.to_container(OmegaConf.load(paths.options("data")[name]))
+    splits = build(stated["source"]).load(real_data)
+    assert (splits.train.size, splits.valid.size, splits.test.size) == (50_000, 10_000, 10_000)
+    assert stated["mean"] == pytest.approx(splits.facts["mean"], abs=1e-4)
+    assert torch.bincount(splits.test.y).min() > 850
