@@ -50,7 +50,7 @@ class Schedule:
         raise NotImplementedError
 
     def observe(self, value: float) -> None:
-        """Take note of a validation score; most schedules do not care."""
+        """Take note of a validation score, the lower the better; most schedules do not care."""
 
     def state(self) -> dict[str, Any]:
         """Return what has to be kept with a checkpoint."""
@@ -189,7 +189,6 @@ class Plateau(Schedule):
     factor: float = 0.1
     patience: int = 10
     threshold: float = 1e-4
-    goal: str = "min"
     memory: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -198,7 +197,6 @@ class Plateau(Schedule):
         demand(0 < self.factor < 1, "factor", self.factor, "a factor in (0, 1)", 0.1)
         demand(self.patience >= 0, "patience", self.patience, "a number of validations, at least 0", 10)
         demand(0 <= self.threshold < 1, "threshold", self.threshold, "a share in [0, 1)", 1e-4)
-        demand(self.goal in ("min", "max"), "goal", self.goal, "min or max", "min")
         self.memory.update(best=None, waited=0, scale=1.0)
 
     def shape(self, p: float) -> float:
@@ -219,8 +217,7 @@ class Plateau(Schedule):
         best = self.memory["best"]
         if best is None:
             return not math.isnan(value)
-        gain = best - value if self.goal == "min" else value - best
-        return gain > self.threshold * abs(best)
+        return best - value > self.threshold * abs(best)
 
     def state(self) -> dict[str, Any]:
         """Return what has to be kept with a checkpoint."""

@@ -171,7 +171,7 @@ class Engine:
             raise ConfigError(f"monitor={self.best.monitor}: no such score; the model has {', '.join(scores)}")
         if self.best.improved(scores[self.best.monitor], self.clock.step):
             self.best_weights = self.weights()
-        self.schedule.observe(scores[self.best.monitor])
+        self.schedule.observe(-self.best.sign * scores[self.best.monitor])  # the lower the better
         if self.log:
             self.log.scalars({f"valid/{name}": value for name, value in scores.items()}, self.clock.step)
         if not early:
