@@ -10,7 +10,16 @@ from dlcli.config import catalog, paths
 from dlcli.errors import ConfigError
 
 VERBS = ("train", "eval", "sample", "attack", "show")
-FLAGS = {"--config-dir", "--debug", "--multirun", "--dry-run", "--help", "--version", "--install-completion", "--show-completion"}
+FLAGS = {
+    "--config-dir",
+    "--debug",
+    "--multirun",
+    "--dry-run",
+    "--help",
+    "--version",
+    "--install-completion",
+    "--show-completion",
+}
 FREE = ("players", "layers")  # nodes that the user fills
 SHORT = re.compile(r"^--(?P<key>[A-Za-z_][\w.]*)(?:=(?P<value>.*))?$")
 
@@ -23,7 +32,11 @@ def forgive(words: list[str]) -> tuple[list[str], list[str]]:
     while rest:
         word = rest.pop(0)
         match = SHORT.match(word)
-        if not match or word.partition("=")[0] in FLAGS or not (match["value"] or (rest and not rest[0].startswith("-"))):
+        if (
+            not match
+            or word.partition("=")[0] in FLAGS
+            or not (match["value"] or (rest and not rest[0].startswith("-")))
+        ):
             kept.append(word)
             if word == "--config-dir" and rest:
                 kept.append(rest.pop(0))

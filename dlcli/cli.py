@@ -22,14 +22,24 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", autocompletion=arguments.complete, show_default=False)]
-RunWords = Annotated[list[str] | None, typer.Argument(metavar="[RUN] [KEY=VALUE]...", autocompletion=arguments.complete, show_default=False)]
-ConfigDir = Annotated[Path | None, typer.Option("--config-dir", metavar="DIR", help="Your own configs: they join the packaged ones and win.")]
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", autocompletion=arguments.complete, show_default=False)
+]
+RunWords = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN] [KEY=VALUE]...", autocompletion=arguments.complete, show_default=False),
+]
+ConfigDir = Annotated[
+    Path | None,
+    typer.Option("--config-dir", metavar="DIR", help="Your own configs: they join the packaged ones and win."),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.callback(invoke_without_command=True)
-def bare(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def bare(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
     """Print worked examples when no verb is given."""
     if version:
         from dlcli import __version__
@@ -42,7 +52,9 @@ def bare(context: typer.Context, version: Annotated[bool, typer.Option("--versio
 @app.command(cls=guide.Verb)
 def train(
     words: Words = None,
-    multirun: Annotated[bool, typer.Option("-m", "--multirun", help="Sweep: a run for every combination of a,b,c values.")] = False,
+    multirun: Annotated[
+        bool, typer.Option("-m", "--multirun", help="Sweep: a run for every combination of a,b,c values.")
+    ] = False,
     config_dir: ConfigDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, list the jobs, train nothing.")] = False,
     debug: Debug = False,
@@ -133,5 +145,8 @@ def fail(message: str, code: int) -> None:
     """Print an error, and its traceback if asked for, and leave."""
     if "--debug" in sys.argv:
         traceback.print_exc()
-    print("\n".join(f"dl: {line}" if i == 0 else f"    {line}" for i, line in enumerate(message.splitlines())), file=sys.stderr)
+    print(
+        "\n".join(f"dl: {line}" if i == 0 else f"    {line}" for i, line in enumerate(message.splitlines())),
+        file=sys.stderr,
+    )
     sys.exit(code)

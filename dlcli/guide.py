@@ -41,7 +41,9 @@ def rows(verb: str) -> list[tuple[str, str, str]]:
     for group, option in chosen.items():
         if group not in ("experiment", "data"):
             entries += [e for e in catalog.own(group, option) if e.key.startswith(f"{group}.")]
-    return [(e.key, e.value, e.meaning) for e in entries if e.value and "_target_" not in e.key and "_partial_" not in e.key]
+    return [
+        (e.key, e.value, e.meaning) for e in entries if e.value and "_target_" not in e.key and "_partial_" not in e.key
+    ]
 
 
 class Verb(TyperCommand):

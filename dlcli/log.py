@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-
 FOREVER = 2**62  # resumed after every step: adds to a finished run and drops nothing
 
 
@@ -24,7 +23,8 @@ class Log:
     def __init__(self, folder: Path, resumed_at: int | None = None):
         self.folder, self.console = folder, Console(highlight=False)
         self.table = folder / "scalars.csv"
-        self.resumed_at, self._writer, self._broken = resumed_at, None, False
+        self.resumed_at, self._broken = resumed_at, False
+        self._writer: Any = None
         kept = [row for row in self.rows() if int(row["step"]) <= (resumed_at or 0)] if resumed_at is not None else []
         self._file = self.table.open("w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file)
@@ -57,14 +57,18 @@ class Log:
                 self.board(lambda writer, tag=tag, value=value: writer.add_images(tag, value.clamp(0, 1), step))
 
     def figures(self, name: str, figures: dict[str, Any], step: int) -> None:
-        """Save matplotlib figures as `figures/<name>-<key>.png`, and log the same pictures; drawing is slow, so once."""
+        """Save matplotlib figures as `figures/<name>-<key>.png` and log the same pictures, since drawing is slow."""
         from matplotlib.image import imread
 
         for key, figure in figures.items():
             path = self.folder / "figures" / f"{name}-{key.replace(' ', '-').replace('_', '-')}.png"
             figure.savefig(path)
             picture = imread(path)[..., :3]  # (H, W, 3)
-            self.board(lambda writer, key=key, picture=picture: writer.add_image(f"{name}/{key}", picture, step, dataformats="HWC"))
+            self.board(
+                lambda writer, key=key, picture=picture: writer.add_image(
+                    f"{name}/{key}", picture, step, dataformats="HWC"
+                )
+            )
 
     def histograms(self, values: dict[str, Any], step: int) -> None:
         """Log histograms of tensors at a step."""
@@ -74,7 +78,9 @@ class Log:
         """Declare hyperparameters and final metrics in this very run, so that running and crashed runs show too."""
         from torch.utils.tensorboard.summary import hparams
 
-        plain = {key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in values.items()}
+        plain = {
+            key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in values.items()
+        }
         summaries = hparams(plain, {f"final/{name}": 0.0 for name in metrics})
         self.board(lambda writer: [writer.file_writer.add_summary(summary) for summary in summaries])
 
@@ -120,7 +126,12 @@ class Ticker:
         self.console, self.total, self.first, self.pause = console, total, done, pause
         self.began = time.monotonic()
         self.printed, self.behind = -pause, ""
-        columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        columns = (
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+        )
         self.bar = Progress(*columns, console=console, transient=True) if sys.stdout.isatty() else None
         if self.bar:
             self.task = self.bar.add_task("", total=total, completed=done)
@@ -136,7 +147,11 @@ class Ticker:
             self.printed = spent
             rate = (step - self.first) / max(spent, 1e-9)
             left = (self.total - step) / max(rate, 1e-9)
-            self.console.print(f"step {step}/{self.total}  {text}  {rate:,.0f} steps/s  {clock(left)} left", markup=False, soft_wrap=True)
+            self.console.print(
+                f"step {step}/{self.total}  {text}  {rate:,.0f} steps/s  {clock(left)} left",
+                markup=False,
+                soft_wrap=True,
+            )
 
     def close(self) -> None:
         """Take the bar away."""

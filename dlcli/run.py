@@ -1,10 +1,10 @@
 """A run folder: everything that `eval`, `sample` and `attack` need, and nothing that can execute.
 
-    outputs/<model>-<data>/<time>-<suffix>/
-        run.json        the composed config as plain data, facts, versions, git commit and diff, command, seed
-        status.json     state, best score, position
-        checkpoints/    last.safetensors, best.safetensors
-        scalars.csv  report.json  figures/  samples/  events.out.tfevents...
+outputs/<model>-<data>/<time>-<suffix>/
+    run.json        the composed config as plain data, facts, versions, git commit and diff, command, seed
+    status.json     state, best score, position
+    checkpoints/    last.safetensors, best.safetensors
+    scalars.csv  report.json  figures/  samples/  events.out.tfevents...
 """
 
 import json
@@ -40,7 +40,9 @@ class Run:
                 (run.path / folder).mkdir()
             run.write("run.json", record)
         except OSError as error:
-            raise StorageError(f"{outputs}: cannot be written ({error.strerror}); choose another with paths.outputs=DIR") from error
+            raise StorageError(
+                f"{outputs}: cannot be written ({error.strerror}); choose another with paths.outputs=DIR"
+            ) from error
         return run
 
     def write(self, name: str, content: dict[str, Any]) -> None:

@@ -25,10 +25,19 @@ def test_bare_command_shows_examples(dl):
 def test_a_run_from_train_to_attack(dl):
     code, out, _ = dl("train", "model=softmax", "data=digits", "epochs=2")
     assert code == 0
-    for word in ("device   cpu", "data     digits:", "weights", "tensorboard --logdir outputs", "done", "dl eval outputs/softmax-digits/"):
+    for word in (
+        "device   cpu",
+        "data     digits:",
+        "weights",
+        "tensorboard --logdir outputs",
+        "done",
+        "dl eval outputs/softmax-digits/",
+    ):
         assert word in out
     run = newest()
-    assert {"run.json", "report.json", "status.json", "scalars.csv", "checkpoints", "figures"} <= {p.name for p in run.iterdir()}
+    assert {"run.json", "report.json", "status.json", "scalars.csv", "checkpoints", "figures"} <= {
+        p.name for p in run.iterdir()
+    }
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     code, out, _ = dl("eval", "points=60")
     assert code == 0
@@ -74,15 +83,27 @@ FAULTS = [
     (("train", "epochs"), 2, ["epochs: expected KEY=VALUE"]),
     (("train", "name=a=b"), 2, ["cannot be read"]),
     (("train", "seed=1,2"), 2, ["several values need -m"]),
-    (("train", "model=lenet", "data=iris"), 2, ["data=iris has no", "which this model needs; data that has it:", "digits"]),
+    (
+        ("train", "model=lenet", "data=iris"),
+        2,
+        ["data=iris has no", "which this model needs; data that has it:", "digits"],
+    ),
     (("train", "model=linear", "data=iris"), 2, ["data=iris has no targets", "diabetes"]),
     (("train", "data=table"), 2, ["data.source.path: must be given"]),
     (("train", "device=cuda"), 2, ["device=cuda: 0 GPUs found", "use device=cpu or device=auto"]),
     (("train", "data=mnist", "paths.data=nowhere"), 3, ["nowhere", "train-images-idx3-ubyte.gz", "data=digits"]),
     (("train", "data=iris", "batch=200"), 3, ["batch=200"]),
     (("train", "model=cnn", "batch=1"), 2, ["batch=1: batch normalization"]),
-    (("train", "optimizer=sgd", "optimizer.lr=1.0e+30", "data=iris"), 4, ["the loss of player 'model' is", "optimizer.lr"]),
-    (("train", "paths.outputs=/proc/nowhere", "data=iris"), 7, ["/proc/nowhere: cannot be written", "paths.outputs=DIR"]),
+    (
+        ("train", "optimizer=sgd", "optimizer.lr=1.0e+30", "data=iris"),
+        4,
+        ["the loss of player 'model' is", "optimizer.lr"],
+    ),
+    (
+        ("train", "paths.outputs=/proc/nowhere", "data=iris"),
+        7,
+        ["/proc/nowhere: cannot be written", "paths.outputs=DIR"],
+    ),
     (("train", "monitor=acuracy", "data=iris"), 2, ["monitor=acuracy: no such score; the model has"]),
     (("train", "players.critic.lr=0.1", "data=iris"), 2, ["has no such player; it has model"]),
     (("train", "resume=nothing"), 6, ["nothing: no such run", "dl ls runs"]),
@@ -98,7 +119,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "texts"), FAULTS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("words", "code", "texts"), FAULTS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_bad_input_gets_a_clear_line_and_its_exit_code(dl, words, code, texts):
     found, out, err = dl(*words)
     assert found == code, err
@@ -114,7 +137,15 @@ def test_all_faults_are_told_at_once(dl):
 
 
 def test_a_config_error_imports_no_torch():
-    code = "import sys; sys.argv = ['dl', 'train', 'epochs=abc']\nfrom dlcli.cli import main\ntry: main()\nexcept SystemExit as e: print(e.code, 'torch' in sys.modules)"
+    code = """
+import sys
+sys.argv = ["dl", "train", "epochs=abc"]
+from dlcli.cli import main
+try:
+    main()
+except SystemExit as leave:
+    print(leave.code, "torch" in sys.modules)
+"""
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "2 False"
@@ -160,7 +191,9 @@ def test_resume_continues_a_finished_run_and_doubles_no_points(dl):
     steps = [line.split(",")[0] for line in (run / "scalars.csv").read_text().splitlines() if ",train/loss," in line]
     assert steps == [str(i) for i in range(1, len(steps) + 1)]
     assert dl("train", "-m", *QUICK[:2], "epochs=4", "batch=32", "seed=0")[0] == 0
-    assert (run / "checkpoints/best.safetensors").stat().st_size == (newest() / "checkpoints/best.safetensors").stat().st_size
+    assert (run / "checkpoints/best.safetensors").stat().st_size == (
+        newest() / "checkpoints/best.safetensors"
+    ).stat().st_size
     code, _, err = dl("train", f"resume={run}", "optimizer.lr=1")
     assert code == 2
     assert "cannot change when a run is resumed" in err

@@ -67,15 +67,23 @@ def test_every_family_says_where_it_comes_from(family):
     assert text.startswith("# @package _global_\n")
     assert f"# dl train model={family}\n" in text
     assert re.search(r"\b(1[89]|20)\d\d\b", text.split("defaults:")[0]), "the header cites its source with a year"
-    keys = [entry for entry in catalog.entries(path) if entry.value and not entry.key.endswith(("_target_", "_partial_"))]
+    keys = [
+        entry for entry in catalog.entries(path) if entry.value and not entry.key.endswith(("_target_", "_partial_"))
+    ]
     assert not [entry.key for entry in keys if not entry.meaning]
 
 
-@pytest.mark.parametrize("group", ["data", "optimizer", "schedule", "attack", "augment", "init", "sampler", "device", "experiment"])
+@pytest.mark.parametrize(
+    "group", ["data", "optimizer", "schedule", "attack", "augment", "init", "sampler", "device", "experiment"]
+)
 def test_every_option_describes_itself(group):
     for path in paths.options(group).values():
         assert 10 < len(catalog.description(path)) <= 130, path
-        keys = [entry for entry in catalog.entries(path) if entry.value and not entry.key.endswith(("_target_", "_partial_"))]
+        keys = [
+            entry
+            for entry in catalog.entries(path)
+            if entry.value and not entry.key.endswith(("_target_", "_partial_"))
+        ]
         if group != "experiment":
             assert not [entry.key for entry in keys if not entry.meaning], path
 
@@ -107,7 +115,11 @@ def test_the_files_state_the_facts_that_the_data_have(name):
 def test_roots_in_the_table_and_in_the_file_agree():
     from dlcli.config import schema
 
-    keys = {entry.key for verb in ("train", "eval", "sample", "attack") for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")}
+    keys = {
+        entry.key
+        for verb in ("train", "eval", "sample", "attack")
+        for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")
+    }
     keys |= {entry.key for entry in catalog.own("device", "auto")}
     assert schema.ROOT.keys() <= keys
     nullable = {e.key for e in catalog.entries(paths.packaged() / "train.yaml") if e.value == "null"}

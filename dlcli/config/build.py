@@ -1,8 +1,8 @@
 """Turn a config node into an object, and let no config name anything that it may not.
 
 A `_target_` is resolved only if all but its last part is an importable *module* (never an attribute of one) inside an
-allowed package, and the object is *defined* in that module. Prefix lists alone are no protection: `torch.optim.adam.torch.load`
-starts with an allowed prefix too. The whole tree is checked before anything is called.
+allowed package, and the object is *defined* in that module. Prefix lists alone are no protection:
+`torch.optim.adam.torch.load` starts with an allowed prefix too. The whole tree is checked before anything is called.
 """
 
 import functools
@@ -15,7 +15,9 @@ from typing import Any
 
 from dlcli.errors import ConfigError, RefusedError
 
-PLACES = tuple(f"dlcli.{place}" for place in ("nets", "models", "data", "attacks", "schedules", "optimizers", "samplers"))
+PLACES = tuple(
+    f"dlcli.{place}" for place in ("nets", "models", "data", "attacks", "schedules", "optimizers", "samplers")
+)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "Rprop", "Adadelta", "Adamax", "NAdam", "RAdam")
 TORCH = {f"torch.optim.{name}": f"torch.optim.{name.lower()}.{name}" for name in OPTIMIZERS}
 
@@ -43,7 +45,9 @@ def _check(node: Any, allowed: tuple[str, ...]) -> None:
 
 def _locate(target: Any, allowed: tuple[str, ...]) -> Any:
     """Return the class or function that a target names."""
-    refusal = f"_target_ {target!r}: only classes and functions of {', '.join(allowed)} and torch's optimizers may be named"
+    refusal = (
+        f"_target_ {target!r}: only classes and functions of {', '.join(allowed)} and torch's optimizers may be named"
+    )
     path = TORCH.get(target, target) if isinstance(target, str) else ""
     module, _, name = path.rpartition(".")
     if path not in TORCH.values() and not any(f"{module}.".startswith(f"{place}.") for place in allowed):

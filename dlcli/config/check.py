@@ -27,7 +27,9 @@ def check(verb: str, overrides: Sequence[str], multirun: bool = False) -> Any:
         picks = [p for p in ours if p.key_or_group in known and "." not in p.key_or_group]
         values = [p for p in ours if p not in picks]
         faults = [fault for p in picks for fault in unknown_options(p)]
-        faults += [f"{p.input_line}: several values need -m (a sweep)" for p in ours if p.is_sweep_override() and not multirun]
+        faults += [
+            f"{p.input_line}: several values need -m (a sweep)" for p in ours if p.is_sweep_override() and not multirun
+        ]
         try:
             good = [p.input_line for p in parsed if p in picks and not list(unknown_options(p))]
             for choice in itertools.product(*(sweep(p) for p in picks if p.input_line in good)):
@@ -59,7 +61,9 @@ def sweep(override: Any) -> list[str]:
     if not override.is_sweep_override():
         return [override.input_line]
     if not override.is_discrete_sweep():
-        raise ConfigError(f"{override.input_line}: an interval needs a sweeper that searches; list values instead: a,b,c")
+        raise ConfigError(
+            f"{override.input_line}: an interval needs a sweeper that searches; list values instead: a,b,c"
+        )
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
@@ -95,7 +99,9 @@ def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Ite
 
 def chosen(config: Any) -> Choices:
     """Return the option of each group by its name, where the config states it."""
-    named = {group: config.get(group, {}).get("name") for group in paths.groups() if isinstance(config.get(group), dict)}
+    named = {
+        group: config.get(group, {}).get("name") for group in paths.groups() if isinstance(config.get(group), dict)
+    }
     return {group: name for group, name in named.items() if isinstance(name, str)}
 
 
@@ -103,7 +109,7 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every dotted key of a config with its value, nodes included."""
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
+    plain: Any = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
     for key, value in plain.items():
         yield f"{prefix}{key}", value
         if isinstance(value, dict):
@@ -122,7 +128,9 @@ def nearest(key: str, leaves: dict[str, Any], verb: str, choices: Choices) -> st
     near += [leaf for leaf in leaves if get_close_matches(last, [leaf.split(".")[-1]], 1, 0.75) and leaf not in near]
     if not near:
         return f"`dl {verb} --help` lists the keys"
-    return "did you mean " + " or ".join(f"{leaf}{explain(leaf, leaves[leaf], verb, choices)}" for leaf in near[:2]) + "?"
+    return (
+        "did you mean " + " or ".join(f"{leaf}{explain(leaf, leaves[leaf], verb, choices)}" for leaf in near[:2]) + "?"
+    )
 
 
 def explain(key: str, default: Any, verb: str, choices: Choices) -> str:
@@ -139,14 +147,17 @@ def complete(verb: str, config: Any, overrides: Sequence[str]) -> Any:
     faults = []
     for key, value in flatten(config):
         if value == "???":
-            faults.append(f"{key}: must be given{explain(key, '', verb, chosen(config)).replace('default : ', '')}, as {key}=VALUE")
+            faults.append(f"{key}: must be given ({catalog.meaning(key, verb, chosen(config))}), as {key}=VALUE")
             continue
         rule = schema.ROOT.get(key) or (schema.kind(key, value) if not isinstance(value, dict) else None)
         fault = rule and not str(value).startswith("${") and rule.fault(value)
         if fault:
             faults.append(f"{key}={value}: {fault}")
     unknown = [key for key in config if key not in roots(verb)]
-    faults += [f"{key}: no such key (it stands in a config file); {nearest(key, dict.fromkeys(roots(verb)), verb, {})}" for key in unknown]
+    faults += [
+        f"{key}: no such key (it stands in a config file); {nearest(key, dict.fromkeys(roots(verb)), verb, {})}"
+        for key in unknown
+    ]
     faults += missing_facts(config)
     if faults:
         raise ConfigError("\n".join(faults))
@@ -155,7 +166,9 @@ def complete(verb: str, config: Any, overrides: Sequence[str]) -> Any:
 
 def roots(verb: str) -> set[str]:
     """Return the root keys of a verb: those of its own file, and the groups."""
-    return {entry.key.split(".")[0] for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")} | set(paths.groups())
+    return {entry.key.split(".")[0] for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")} | set(
+        paths.groups()
+    )
 
 
 def missing_facts(config: Any) -> list[str]:
@@ -166,7 +179,9 @@ def missing_facts(config: Any) -> list[str]:
     wanted = [str(value) for _, value in flatten(config.get("model", {})) if str(value).startswith("${data.")]
     for fact in sorted({value[7:-1] for value in wanted}):
         if fact not in config.data:
-            having = [name for name, path in paths.options("data").items() if fact in {e.key for e in catalog.entries(path)}]
+            having = [
+                name for name, path in paths.options("data").items() if fact in {e.key for e in catalog.entries(path)}
+            ]
             data = OmegaConf.select(config, "data.name")
             faults.append(f"data={data} has no {fact}, which this model needs; data that has it: {', '.join(having)}")
     return faults
@@ -174,5 +189,9 @@ def missing_facts(config: Any) -> list[str]:
 
 def readable(error: Exception) -> str:
     """Return the first lines of a Hydra error without its advice to add keys."""
-    kept = [line for line in (str(error) or str(error.__cause__)).splitlines() if line.strip() and "+" not in line and "full_key" not in line]
+    kept = [
+        line
+        for line in (str(error) or str(error.__cause__)).splitlines()
+        if line.strip() and "+" not in line and "full_key" not in line
+    ]
     return "; ".join(line.strip() for line in kept[:3])

@@ -42,7 +42,11 @@ class Kind(NamedTuple):
         names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}
         name = names.get(self.type, self.type.__name__)
         signs = ("above", "below") if self.open else (">=", "<=")
-        bounds = [f"{sign} {bound:g}" for sign, bound in zip(signs, (self.low, self.high), strict=True) if abs(bound) < math.inf]
+        bounds = [
+            f"{sign} {bound:g}"
+            for sign, bound in zip(signs, (self.low, self.high), strict=True)
+            if abs(bound) < math.inf
+        ]
         return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{' or null' if self.null else ''}"
 
 

@@ -22,7 +22,9 @@ Tensors = dict[str, Tensor]
 def write(path: Path, tensors: Tensors, plain: dict[str, Any]) -> None:
     """Write a checkpoint in one piece. Raises StorageError; the former file then still stands."""
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, {"state": json.dumps(plain)})
+    content = save(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, {"state": json.dumps(plain)}
+    )
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -32,7 +34,9 @@ def write(path: Path, tensors: Tensors, plain: dict[str, Any]) -> None:
         sync(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); the former checkpoint still stands") from error
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}); the former checkpoint still stands"
+        ) from error
 
 
 def sync(folder: Path) -> None:

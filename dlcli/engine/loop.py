@@ -3,7 +3,8 @@
 There is no family in here: what a family needs, its rule says by what it yields.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,9 +59,16 @@ class Engine:
         self.best = Best(settings.monitor or model.monitor, model.goal, settings.patience)
         self.best_weights: dict[str, Tensor] = {}
         self.clock, self.position, self.pieces = Clock(0, 1), 0, settings.accumulate
-        self.sums: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}  # of losses since the last trace, by player
+        self.counts: dict[str, int] = {}  # of steps since the last trace, by player
 
-    def fit(self, train: Any, valid: Any, stop: Any = False, epoch_end: Callable[[dict[str, float]], None] = lambda scores: None) -> bool:
+    def fit(
+        self,
+        train: Any,
+        valid: Any,
+        stop: Any = False,
+        epoch_end: Callable[[dict[str, float]], None] = lambda scores: None,
+    ) -> bool:
         """Learn until the end, the deadline, the end of patience, or `stop`; tell whether the run is complete."""
         planned = self.settings.epochs * len(train)
         self.clock = self.clock._replace(steps=min(planned, self.settings.max_steps or planned))
@@ -87,7 +95,7 @@ class Engine:
                 break
 
     def learn(self, batch: Any) -> None:
-        """Take every optimizer step that the model asks for on one batch; in the first epoch, cut it if memory runs out."""
+        """Take every step that the model asks for on one batch; in the first epoch, cut it if memory runs out."""
         watched = self.log is not None and (self.clock.step + 1) % self.settings.every == 0
         self.precision.norms = {} if watched else None
         while True:
@@ -104,7 +112,9 @@ class Engine:
     def take_steps(self, batch: Any) -> None:
         """Run the rule on every piece of the batch in step: their i-th yields share one optimizer step."""
         parts = cut(batch, self.pieces)
-        runs = [(self.model.updates(part, self.clock), part.size / batch.size if len(parts) > 1 else None) for part in parts]
+        runs = [
+            (self.model.updates(part, self.clock), part.size / batch.size if len(parts) > 1 else None) for part in parts
+        ]
         while True:
             player, by_hand = None, False
             for updates, share in runs:
@@ -121,7 +131,8 @@ class Engine:
         """Add the gradient of one piece of a batch, and note its loss."""
         if update.loss is None:
             if share is not None:
-                raise ConfigError(f"accumulate={self.pieces}: {type(self.model).__name__} writes its gradients itself; use accumulate=1")
+                rule = type(self.model).__name__
+                raise ConfigError(f"accumulate={self.pieces}: {rule} writes its gradients itself; use accumulate=1")
             return
         loss = update.loss if share is None else update.loss * share
         self.precision.backward(player, loss, self.clock.step)
@@ -131,6 +142,7 @@ class Engine:
         """Step one player at the rate of the hour."""
         player.scale(self.schedule(self.clock.progress))
         self.precision.step(player, self.clock.step, by_hand)
+        self.counts[player.name] = self.counts.get(player.name, 0) + 1
         if self.settings.max_norm:
             shorten(player.parameters, self.settings.max_norm)
 
@@ -149,10 +161,18 @@ class Engine:
         for player in self.players.values():
             player.optimizer.zero_grad(set_to_none=True)
         if self.clock.epoch > 0 or self.pieces >= batch.size:
-            raise OutOfMemoryError(f"out of memory at batch={batch.size}, accumulate={self.pieces}; use a smaller batch") from error
+            raise OutOfMemoryError(
+                f"out of memory at batch={batch.size}, accumulate={self.pieces}; use a smaller batch"
+            ) from error
         self.pieces *= 2
         if self.log:
-            self.log.say(f"out of memory: batches are cut into {self.pieces} pieces from now on (accumulate={self.pieces})")
+            self.log.say(
+                f"out of memory: batches are cut into {self.pieces} pieces from now on (accumulate={self.pieces})"
+            )
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Return a context in which the averaged weights, if there are any, stand in for the others."""
+        return self.average.applied() if self.average else nullcontext()
 
     def score(self, batches: Any) -> dict[str, float]:
         """Return the scores of a split, with the averaged weights if there are any."""
@@ -160,9 +180,7 @@ class Engine:
 
     def measure(self, batches: Any) -> dict[str, Tensor]:
         """Return what the model measures on a split, with the averaged weights if there are any."""
-        if self.average is None:
-            return measure(self.model, batches, self.precision, self.settings.seed)
-        with self.average.applied():
+        with self.evaluated():
             return measure(self.model, batches, self.precision, self.settings.seed)
 
     def finish_epoch(self, scores: dict[str, float], early: bool) -> None:
@@ -179,9 +197,7 @@ class Engine:
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the weights that are evaluated."""
-        if self.average is None:
-            return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        with self.average.applied():
+        with self.evaluated():
             return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def trace(self) -> None:
@@ -189,16 +205,22 @@ class Engine:
         if self.log is None:
             return
         named = {f"/{name}" if len(self.players) > 1 else "": name for name in self.players}
-        values = {f"train/loss{tag}": float(self.sums[name]) / self.settings.every for tag, name in named.items() if name in self.sums}
+        values = {
+            f"train/loss{tag}": float(self.sums[name]) / self.counts[name]
+            for tag, name in named.items()
+            if name in self.sums
+        }
         norms = self.precision.norms or {}
         values |= {f"train/gradient norm{tag}": float(norms[name]) for tag, name in named.items() if name in norms}
-        values |= {f"train/rate{tag}": self.players[name].optimizer.param_groups[0]["lr"] for tag, name in named.items()}
-        self.sums = {}
+        values |= {
+            f"train/rate{tag}": self.players[name].optimizer.param_groups[0]["lr"] for tag, name in named.items()
+        }
+        self.sums, self.counts = {}, {}
         self.log.scalars(values, self.clock.step)
 
 
 @torch.no_grad()
-def measure(model: Model, batches: Iterable | Any, precision: Precision, seed: int) -> dict[str, Tensor]:
+def measure(model: Model, batches: Any, precision: Precision, seed: int) -> dict[str, Tensor]:
     """Return what a model measures on a whole split, on the CPU, without touching its random streams."""
     model.eval()
     with randomness.aside(seed), precision.forward():

@@ -38,7 +38,9 @@ def players(
     named = {id(p): name for name, p in model.named_parameters()}
     wanted = model.players()
     for name in by_player.keys() - wanted.keys():
-        raise ConfigError(f"players.{name}: {type(model).__name__} has no such player; it has {', '.join(wanted) or 'none'}")
+        raise ConfigError(
+            f"players.{name}: {type(model).__name__} has no such player; it has {', '.join(wanted) or 'none'}"
+        )
     unused = set(by_layer)
     made = {}
     for name, parameters in wanted.items():

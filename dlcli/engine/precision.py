@@ -64,7 +64,9 @@ class Precision:
         """Add the L1 term, note the norm, and clip the gradient by norm, by value, or both."""
         gradients = [p.grad for p in player.parameters if p.grad is not None]
         if self.l1:
-            torch._foreach_add_(gradients, torch._foreach_sign([p for p in player.parameters if p.grad is not None]), alpha=self.l1)
+            torch._foreach_add_(
+                gradients, torch._foreach_sign([p for p in player.parameters if p.grad is not None]), alpha=self.l1
+            )
         if self.norms is not None or self.clip:
             norm = nn.utils.get_total_norm(gradients)
             if self.norms is not None:

@@ -26,6 +26,7 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "clock": engine.clock._asdict(),
         "position": engine.position,
         "pieces": engine.pieces,
+        "counts": engine.counts,
         "optimizers": optimizers,
         "scaler": engine.precision.scaler.state_dict(),
         "schedule": engine.schedule.state(),
@@ -40,14 +41,18 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
     try:
         checkpoint.load(engine.model, checkpoint.part(tensors, "model"), source)
         for name, player in engine.players.items():
-            checkpoint.unflatten(player.optimizer, checkpoint.part(tensors, f"optimizer/{name}"), plain["optimizers"][name])
+            checkpoint.unflatten(
+                player.optimizer, checkpoint.part(tensors, f"optimizer/{name}"), plain["optimizers"][name]
+            )
         if engine.average:
             engine.average.restore(checkpoint.part(tensors, "average"))
-        engine.sums = checkpoint.part(tensors, "sums")
+        engine.sums, engine.counts = checkpoint.part(tensors, "sums"), plain["counts"]
         engine.clock, engine.position, engine.pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
         engine.precision.scaler.load_state_dict(plain["scaler"])
         engine.schedule.restore(plain["schedule"])
         engine.best.restore(plain["best"])
         randomness.restore(checkpoint.part(tensors, "random"), plain["random"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{source}: incomplete, {error} is missing or unfit; the run cannot be continued from it") from error
+        raise CheckpointError(
+            f"{source}: incomplete, {error} is missing or unfit; the run cannot be continued from it"
+        ) from error

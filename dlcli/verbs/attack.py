@@ -24,12 +24,16 @@ def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
     record, choice = run.record, pick_device(config["device"])
     kind = record["config"]["data"].get("kind")
     if kind != "images" or "classes" not in record["config"]["data"]:
-        raise ConfigError(f"{run} was trained on {kind} data; attacks need a classifier of pictures, such as model=lenet")
+        raise ConfigError(
+            f"{run} was trained on {kind} data; attacks need a classifier of pictures, such as model=lenet"
+        )
     classifier = revive(run, config["checkpoint"], choice.device)
     splits = load_data(record["config"]["data"], config["paths"]["data"])
     chosen = split_of(splits, config["split"], record)
     count = min(config["n"], chosen.size)
-    examples = Resident(type(chosen)(*(column[:count] for column in chosen)), size=config["batch"], shuffle=False, device=choice.device)
+    examples = Resident(
+        type(chosen)(*(column[:count] for column in chosen)), size=config["batch"], shuffle=False, device=choice.device
+    )
     method = build(config["attack"])
     clean, adversarial, labels = make(classifier, method, examples)
     verdict = verify(clean, adversarial, eps=method.eps, norm=method.norm)
@@ -80,11 +84,15 @@ def write(run: Run, config: dict[str, Any], report: dict[str, Any], pairs: tuple
     """Write the pairs, a picture of clean, perturbation x 10 and adversarial, and the report; print the outcome."""
     clean, adversarial, labels = pairs
     folder = Path(config["out"]) if config["out"] else run / "attacks"
-    name = f"{config['attack']['_target_'].rpartition('.')[2].lower()}-{config['attack']['norm']}-eps{config['attack']['eps']:g}"
+    kind, norm, eps = (config["attack"][key] for key in ("_target_", "norm", "eps"))
+    name = f"{kind.rpartition('.')[2].lower()}-{norm}-eps{eps:g}"
     change = (0.5 + 10 * (adversarial - clean)).clamp(0, 1)
     shown = torch.cat([part[:8] for part in (clean, change, adversarial)])
     with writable(folder):
-        save_file({"clean": clean.contiguous(), "adversarial": adversarial.contiguous(), "labels": labels}, folder / f"{name}.safetensors")
+        save_file(
+            {"clean": clean.contiguous(), "adversarial": adversarial.contiguous(), "labels": labels},
+            folder / f"{name}.safetensors",
+        )
         save_grid(shown, folder / f"{name}.png", len(clean[:8]))
     shares = {key: value for key, value in report.items() if isinstance(value, float) and key != "largest"}
     log = Log(run.path, resumed_at=FOREVER)

@@ -39,7 +39,9 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
 
 def stated(facts: dict[str, Any]) -> dict[str, Any]:
     """Return facts as a config can hold them."""
-    return json.loads(json.dumps(facts, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value)))
+    return json.loads(
+        json.dumps(facts, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
+    )
 
 
 def pick_device(node: dict[str, Any]) -> Choice:
@@ -67,7 +69,8 @@ def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
     known = record.get("config", {}).get("data", {})
     for fact in ("features", "classes", "labels", "targets", "names"):
         if known.get(fact) is not None and splits.facts.get(fact, known[fact]) != known[fact]:
-            raise DataError(f"the data now has {fact}={splits.facts[fact]}, the run was trained with {known[fact]}; it must be the same data")
+            now = splits.facts[fact]
+            raise DataError(f"the data has {fact}={now}, the run was trained with {known[fact]}; use the same data")
     return getattr(splits, name)
 
 
@@ -84,12 +87,13 @@ def git() -> dict[str, str]:
     if not (here / ".git").exists():
         return {}
     try:
-        ask = [subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5) for words in (["rev-parse", "HEAD"], ["diff", "HEAD"])]
+        ask = [
+            subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5)
+            for words in (["rev-parse", "HEAD"], ["diff", "HEAD"])
+        ]
     except (OSError, subprocess.TimeoutExpired):
         return {}
     return {"commit": ask[0].stdout.strip(), "diff": ask[1].stdout[:100_000]}
-
-
 
 
 @contextmanager

@@ -11,7 +11,18 @@ from pathlib import Path
 from dlcli.config import paths
 from dlcli.errors import ConfigError
 
-PACKAGES = ("torch", "typer", "rich", "hydra-core", "omegaconf", "tensorboard", "safetensors", "numpy", "scikit-learn", "matplotlib")
+PACKAGES = (
+    "torch",
+    "typer",
+    "rich",
+    "hydra-core",
+    "omegaconf",
+    "tensorboard",
+    "safetensors",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+)
 
 
 def doctor() -> None:
@@ -32,9 +43,7 @@ def doctor() -> None:
 
 def python() -> str:
     """Python's version."""
-    if sys.version_info < (3, 11):
-        raise RuntimeError(f"Python {sys.version.split()[0]}; 3.11 or newer is needed")
-    return sys.version.split()[0]
+    return f"{sys.version.split()[0]} at {sys.executable}"
 
 
 def packages() -> str:
@@ -95,5 +104,3 @@ def data() -> str:
     folder = Path(os.environ.get("DL_DATA", "~/.cache/dl")).expanduser()
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     return f"{folder}: {', '.join(found) or 'empty; embedded sets need nothing'}"
-
-

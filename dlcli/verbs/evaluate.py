@@ -19,7 +19,9 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     record, choice = run.record, pick_device(config["device"])
     model = revive(run, config["checkpoint"], choice.device)
     splits = load_data(record["config"]["data"], config["paths"]["data"])
-    examples = Resident(split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device)
+    examples = Resident(
+        split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
+    )
     measured = measure(model, examples, Precision(choice.device, "fp32"), config["seed"])
     with aside(config["seed"]):
         scores, report = model.score(measured), model.report(measured)
@@ -103,4 +105,6 @@ def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers:
             for label, row in rows.items():
                 grid.add_row(str(label), *(f"{row[c]:.4g}" for c in columns))
             console.print(grid)
-    console.print(f"figures in {run / 'figures'}, numbers in {run / f'report-{split}.json'}", markup=False, soft_wrap=True)
+    console.print(
+        f"figures in {run / 'figures'}, numbers in {run / f'report-{split}.json'}", markup=False, soft_wrap=True
+    )

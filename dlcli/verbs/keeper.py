@@ -33,4 +33,6 @@ class Keeper:
     def note(self, status: str, position: dict[str, Any]) -> None:
         """Write the status of the run."""
         best = self.engine.best
-        self.run.write("status.json", {"state": status, "monitor": best.monitor, "score": best.score, "at": best.step, **position})
+        self.run.write(
+            "status.json", {"state": status, "monitor": best.monitor, "score": best.score, "at": best.step, **position}
+        )

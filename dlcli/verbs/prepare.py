@@ -57,7 +57,9 @@ def require_facts(config: Any) -> None:
     raw: Any = OmegaConf.to_container(config.model, resolve=False)
     for fact in ("classes", "labels", "targets", "features", "channels"):
         if f"'${{data.{fact}}}'" in str(raw) and config.data.get(fact) is None:
-            raise ConfigError(f"data={config.data.name} has no {fact}, which model={config.name} needs; `dl ls models` names others")
+            raise ConfigError(
+                f"data={config.data.name} has no {fact}, which model={config.name} needs; `dl ls models` names others"
+            )
 
 
 def make_model(values: dict[str, Any], device: torch.device) -> Model:
@@ -66,7 +68,9 @@ def make_model(values: dict[str, Any], device: torch.device) -> Model:
     build(values["init"], values["plugins"])(model)
     normalized = [name for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if values["batch"] == 1 and normalized:
-        raise ConfigError(f"batch=1: batch normalization ({normalized[0]}) needs at least two examples; use batch=2 or more")
+        raise ConfigError(
+            f"batch=1: batch normalization ({normalized[0]}) needs at least two examples; use batch=2 or more"
+        )
     if values["channels_last"] or (values["channels_last"] is None and wide(model)):
         model.to(memory_format=torch.channels_last)
     if values["compile"]:
@@ -87,7 +91,9 @@ def make_engine(values: dict[str, Any], model: Model, device: torch.device) -> E
         model,
         build(values["optimizer"], values["plugins"]),
         settings=Settings(**named, every=values["log"]["every"]),
-        precision=Precision(device, values["precision"], clip=values["clip"], clip_value=values["clip_value"], l1=values["l1"]),
+        precision=Precision(
+            device, values["precision"], clip=values["clip"], clip_value=values["clip_value"], l1=values["l1"]
+        ),
         schedule=build(values["schedule"], values["plugins"]),
     )
 

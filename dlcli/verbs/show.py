@@ -54,7 +54,9 @@ def layer_table(config: Any) -> Table:
     total = [0, 0]
     for layer in layers(model_node(config), facts):
         total = [total[0] + layer.weights, total[1] + layer.connections]
-        table.add_row(layer.name, layer.kind, " x ".join(map(str, layer.shape)), f"{layer.weights:,}", f"{layer.connections:,}")
+        table.add_row(
+            layer.name, layer.kind, " x ".join(map(str, layer.shape)), f"{layer.weights:,}", f"{layer.connections:,}"
+        )
     table.add_row("total", "", "", f"{total[0]:,}", f"{total[1]:,}", end_section=True)
     return table
 
@@ -64,5 +66,3 @@ def model_node(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_container(config.model, resolve=True)  # type: ignore[return-value]
-
-

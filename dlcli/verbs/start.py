@@ -61,7 +61,11 @@ def job(config: Any) -> float | None:
     except Interrupted:
         raise
     except Exception as error:  # one job must not end the others, whatever it dies of
-        row |= {"state": "failed", "error": f"{type(error).__name__}: {error}", "code": getattr(error, "code", DlError.code)}
+        row |= {
+            "state": "failed",
+            "error": f"{type(error).__name__}: {error}",
+            "code": getattr(error, "code", DlError.code),
+        }
         print(f"job {hydra.job.num} failed: {error}")
     with (Path(hydra.sweep.dir) / "jobs.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
@@ -74,7 +78,9 @@ def dry(config: Any, overrides: Sequence[str]) -> None:
 
     from dlcli.config.check import parse, sweep
 
-    jobs = list(itertools.product(*(sweep(parse(override)) for override in overrides if not override.startswith("hydra"))))
+    jobs = list(
+        itertools.product(*(sweep(parse(override)) for override in overrides if not override.startswith("hydra")))
+    )
     print(f"everything is in order; {len(jobs)} job{'s' if len(jobs) > 1 else ''} would run:")
     for number, words in enumerate(jobs):
         print(f"  {number}: dl train {' '.join(words)}")
@@ -94,12 +100,23 @@ def conclude(folder: Path) -> None:
         table.add_row(str(row["job"]), " ".join(row["overrides"]), *values, row["state"])
     spread = Table("over seeds", *names, "runs", box=None)
     for setting, group in over_seeds(rows).items():
-        spread.add_row(setting or "all", *(mean_and_spread([scores[name] for scores in group if name in scores]) for name in names), str(len(group)))
+        spread.add_row(
+            setting or "all",
+            *(mean_and_spread([scores[name] for scores in group if name in scores]) for name in names),
+            str(len(group)),
+        )
     console = Console(highlight=False)
     console.print("", table, "", spread)
     failed = [row for row in rows if row["state"] == "failed"]
     if failed:
-        raise SweepError("\n".join([f"{len(failed)} of {len(rows)} jobs failed", *(f"job {r['job']} ({' '.join(r['overrides'])}): {r['error']}" for r in failed)]))
+        raise SweepError(
+            "\n".join(
+                [
+                    f"{len(failed)} of {len(rows)} jobs failed",
+                    *(f"job {r['job']} ({' '.join(r['overrides'])}): {r['error']}" for r in failed),
+                ]
+            )
+        )
 
 
 def over_seeds(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:

@@ -12,7 +12,7 @@ from dlcli.errors import ConfigError, Interrupted
 from dlcli.log import Log, Ticker, clock
 from dlcli.model import Model
 from dlcli.run import Run, find
-from dlcli.verbs.common import environment, plain
+from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.prepare import Setup, prepare
 
@@ -58,7 +58,9 @@ def continued(run: Run, overrides: Sequence[str]) -> Any:
         parsed = parse(override)
         if not parsed.key_or_group.startswith(CONTINUABLE):
             known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
-            raise ConfigError(f"{override}: cannot change when a run is resumed; {known} can. Start a new run for the rest")
+            raise ConfigError(
+                f"{override}: cannot change when a run is resumed; {known} can. Start a new run for the rest"
+            )
         OmegaConf.update(config, parsed.key_or_group, parsed.value())
     return config
 
@@ -69,7 +71,10 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     weights = sum(p.numel() for p in engine.model.parameters())
     log.say(f"device   {setup.choice.device} ({setup.choice.reason}), {engine.precision.name}")
     log.say(f"changed  {' '.join(overrides) or 'nothing: all defaults'}")
-    log.say(f"data     {config['data']['name']}: {setup.train.examples:,} training, {setup.valid.examples:,} validation, {splits.test.size:,} test examples")
+    sizes = (
+        f"{setup.train.examples:,} training, {setup.valid.examples:,} validation, {splits.test.size:,} test examples"
+    )
+    log.say(f"data     {config['data']['name']}: {sizes}")
     log.say(f"model    {config['name']}: {weights:,} weights; players: {', '.join(engine.players) or 'none'}")
     log.say(f"run      {run}")
     log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
@@ -81,7 +86,10 @@ def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
     began = time.monotonic()
     keeper = Keeper(run, engine, config["save"]["seconds"])
     keeper.note("running", engine.clock._asdict())
-    log.settings(flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}), [engine.best.monitor])
+    log.settings(
+        flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}),
+        [engine.best.monitor],
+    )
     log.pictures("config", {"config": f"```\n{config}\n```"}, 0)
     ticker = Ticker(log.console, config["epochs"] * len(setup.train), engine.clock.step)
 
@@ -147,7 +155,9 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     log.figures("valid", figures, engine.best.step)
     log.scalars({f"final/{name}": value for name, value in scores.items()}, engine.clock.step)
     numbers = {name: value for name, value in report.items() if name not in figures}
-    run.write("report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers})
+    run.write(
+        "report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers}
+    )
     log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; best at step {engine.best.step}: {brief(scores)}")
     log.say(f"files    {run}: run.json report.json scalars.csv figures/ checkpoints/")
     log.say("next     " + "\n         ".join(next_commands(run, setup)))

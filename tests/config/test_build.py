@@ -11,7 +11,13 @@ from dlcli.errors import ConfigError, RefusedError
 
 
 def test_builds_nested_nodes_and_partials():
-    model = build({"_target_": "dlcli.models.classifier.Classifier", "classes": 3, "net": {"_target_": "dlcli.nets.mlp.MLP", "inputs": 4, "widths": [5], "outputs": 3}})
+    model = build(
+        {
+            "_target_": "dlcli.models.classifier.Classifier",
+            "classes": 3,
+            "net": {"_target_": "dlcli.nets.mlp.MLP", "inputs": 4, "widths": [5], "outputs": 3},
+        }
+    )
     assert sum(p.numel() for p in model.parameters()) == 4 * 5 + 5 + 5 * 3 + 3
     optimizer = build({"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5})(model.parameters())
     assert isinstance(optimizer, torch.optim.Adam)
@@ -21,14 +27,40 @@ def test_builds_nested_nodes_and_partials():
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "posix.system", "subprocess.run", "builtins.eval", "pickle.loads", "torch.load", "torch.hub.load",
-        "torch.optim.adam.torch.load", "logging.os.system", "dlcli.config.build.importlib.import_module",
-        "dlcli.models.classifier.torch.load", "dlcli.nets.mlp.nn.Linear", "dlcli.run.Run", "dlcli.verbs.common.git",
-        "torch.optim.lr_scheduler.LambdaLR", "webbrowser.open", "dlcli.nets.mlp.MLP.__init__", "", ".", 3, None, ["os.system"],
-        "torch.optim.swa_utils.torch.load", "dlcli.models.classifier.Model",
+        "os.system",
+        "posix.system",
+        "subprocess.run",
+        "builtins.eval",
+        "pickle.loads",
+        "torch.load",
+        "torch.hub.load",
+        "torch.optim.adam.torch.load",
+        "logging.os.system",
+        "dlcli.config.build.importlib.import_module",
+        "dlcli.models.classifier.torch.load",
+        "dlcli.nets.mlp.nn.Linear",
+        "dlcli.run.Run",
+        "dlcli.verbs.common.git",
+        "torch.optim.lr_scheduler.LambdaLR",
+        "webbrowser.open",
+        "dlcli.nets.mlp.MLP.__init__",
+        "",
+        ".",
+        3,
+        None,
+        ["os.system"],
+        "torch.optim.swa_utils.torch.load",
+        "dlcli.models.classifier.Model",
     ],
 )
-@pytest.mark.parametrize("wrap", [lambda node: node, lambda node: {"inner": [node]}, lambda node: {"_target_": "dlcli.nets.mlp.MLP", "inputs": node}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda node: node,
+        lambda node: {"inner": [node]},
+        lambda node: {"_target_": "dlcli.nets.mlp.MLP", "inputs": node},
+    ],
+)
 def test_refuses_every_other_target_at_every_depth(target, wrap):
     with pytest.raises((RefusedError, ConfigError)):
         build(wrap({"_target_": target, "command": "touch canary"}))

@@ -14,6 +14,7 @@ from dlcli.errors import ConfigError, DivergedError, OutOfMemoryError
 from dlcli.model import Model, Update
 from dlcli.schedules import Linear
 
+ADAM = functools.partial(torch.optim.Adam, lr=1e-2)
 CPU = torch.device("cpu")
 
 
@@ -72,10 +73,14 @@ def batches(count=6, size=16):
     return Set(*(Batch(torch.randn(size, 4), torch.randint(3, (size,))) for _ in range(count)))
 
 
-def engine(model, optimizer=functools.partial(torch.optim.Adam, lr=1e-2), schedule=None, precision="fp32", **settings):
+def engine(model, optimizer=ADAM, schedule=None, precision="fp32", **settings):
     remedies = {k: settings.pop(k) for k in ("clip", "clip_value", "l1") if k in settings}
     return Engine(
-        model, optimizer, settings=Settings(**settings), precision=Precision(CPU, precision, **remedies), schedule=schedule
+        model,
+        optimizer,
+        settings=Settings(**settings),
+        precision=Precision(CPU, precision, **remedies),
+        schedule=schedule,
     )
 
 

@@ -133,5 +133,7 @@ def test_a_checkpoint_without_a_part_is_refused(lost):
 def test_weights_of_another_net_are_listed():
     engine, *_ = fresh(OPTIMIZERS["adam"])
     other = {"net.0.weight": torch.zeros(2, 2), "extra": torch.zeros(1)}
-    with pytest.raises(CheckpointError, match=r"missing head\.bias.*unexpected extra.*shape \(2, 2\), the model \(16, 4\)"):
+    with pytest.raises(
+        CheckpointError, match=r"missing head\.bias.*unexpected extra.*shape \(2, 2\), the model \(16, 4\)"
+    ):
         checkpoint.load(engine.model, other, "run")
