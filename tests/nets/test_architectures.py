@@ -53,6 +53,15 @@ def test_connections_of_the_lectures_net():
     assert sum(count) == 419_538
 
 
+def test_lenet_is_the_formula_of_its_weights():
+    net, pictures = LeNet5(channels=1, height=32, width=32, classes=10), torch.rand(3, 1, 32, 32)
+    first, second, third, fourth, fifth = (layer for layer in net.layers if weights(layer))
+    x = nn.functional.max_pool2d(nn.functional.conv2d(pictures, first.weight, first.bias).relu(), 2)
+    x = nn.functional.max_pool2d(nn.functional.conv2d(x, second.weight, second.bias).relu(), 2).flatten(1)
+    x = ((x @ third.weight.T + third.bias).tanh() @ fourth.weight.T + fourth.bias).tanh()
+    torch.testing.assert_close(net(pictures), x @ fifth.weight.T + fifth.bias)
+
+
 def test_lenet_pads_small_pictures_to_32():
     net = LeNet5(channels=1, height=28, width=28, classes=10).eval()
     x = torch.rand(2, 1, 28, 28)
