@@ -140,9 +140,11 @@ def residuals(truth: Tensor, prediction: Tensor) -> "Figure":
     return figure
 
 
-def embedding(points: Any, kinds: Tensor | None = None, names: Sequence[str] | None = None) -> "Figure":
+def embedding(
+    points: Any, kinds: Tensor | None = None, names: Sequence[str] | None = None, title: str = "embedding"
+) -> "Figure":
     """Draw points (N, 2), coloured by class where `kinds` (N,) names one."""
-    figure, axes = canvas("embedding", "first dimension", "second dimension")
+    figure, axes = canvas(title, "first dimension", "second dimension")
     points = torch.as_tensor(points).float()
     found = torch.zeros(len(points), dtype=torch.long) if kinds is None else kinds.long()
     count = max(len(names or ()), int(found.max()) + 1)

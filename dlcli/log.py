@@ -23,6 +23,7 @@ class Log:
     def __init__(self, folder: Path, resumed_at: int | None = None):
         self.folder, self.console = folder, Console(highlight=False)
         self.table = folder / "scalars.csv"
+        self.ticker: Ticker | None = None
         self.resumed_at, self._broken = resumed_at, False
         self._writer: Any = None
         kept = [row for row in self.rows() if int(row["step"]) <= (resumed_at or 0)] if resumed_at is not None else []
@@ -41,6 +42,11 @@ class Log:
     def say(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, markup=False, soft_wrap=True)
+
+    def tick(self, step: int, text: str) -> None:
+        """Show how far the run is, if somebody watches."""
+        if self.ticker:
+            self.ticker.tick(step, text)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Log numbers at a step."""
@@ -120,12 +126,11 @@ class Log:
 
 
 class Ticker:
-    """The progress of a training: a bar on a terminal, at most a line a second in a file or pipe."""
+    """The progress of a training: a bar on a terminal; in a file or pipe a line after 1 s, then ever more rarely."""
 
-    def __init__(self, console: Console, total: int, done: int = 0, pause: float = 1.0):
-        self.console, self.total, self.first, self.pause = console, total, done, pause
-        self.began = time.monotonic()
-        self.printed, self.behind = -pause, ""
+    def __init__(self, console: Console, total: int, done: int = 0):
+        self.console, self.total, self.first = console, total, done
+        self.began, self.next = time.monotonic(), 1.0
         columns = (
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
@@ -137,21 +142,17 @@ class Ticker:
             self.task = self.bar.add_task("", total=total, completed=done)
             self.bar.start()
 
-    def tick(self, step: int, text: str, last: bool = False) -> None:
+    def tick(self, step: int, text: str) -> None:
         """Show how far the run is."""
-        if self.bar:
-            self.bar.update(self.task, completed=step, description=text)
-            return
         spent = time.monotonic() - self.began
-        if last or spent - self.printed >= self.pause:
-            self.printed = spent
-            rate = (step - self.first) / max(spent, 1e-9)
-            left = (self.total - step) / max(rate, 1e-9)
-            self.console.print(
-                f"step {step}/{self.total}  {text}  {rate:,.0f} steps/s  {clock(left)} left",
-                markup=False,
-                soft_wrap=True,
-            )
+        rate = (step - self.first) / max(spent, 1e-9)
+        if self.bar:
+            self.bar.update(self.task, completed=step, description=f"{text}  {rate:,.0f}/s")
+        elif spent >= self.next:
+            self.next = spent + min(60.0, max(1.0, 0.1 * spent))
+            left = clock((self.total - step) / max(rate, 1e-9))
+            line = f"step {step}/{self.total}  {text}  {rate:,.0f} steps/s  {left} left"
+            self.console.print(line, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -25,8 +25,7 @@ class Run:
         self.path = path
 
     def __str__(self) -> str:
-        here = Path.cwd()
-        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+        return brief(self.path)
 
     @classmethod
     def create(cls, outputs: Path, name: str, record: dict[str, Any]) -> "Run":
@@ -79,6 +78,12 @@ class Run:
     def status(self) -> dict[str, Any]:
         """State, position and best score; empty before the first checkpoint."""
         return self.read("status.json") if (self / "status.json").exists() else {}
+
+
+def brief(path: Path) -> str:
+    """Return a path as people type it: from here, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def runs(outputs: Path) -> list[Run]:

@@ -3,6 +3,7 @@
 There is no family in here: what a family needs, its rule says by what it yields.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Engine:
         self.clock, self.position, self.pieces = Clock(0, 1), 0, settings.accumulate
         self.sums: dict[str, Tensor] = {}  # of losses since the last trace, by player
         self.counts: dict[str, int] = {}  # of steps since the last trace, by player
+        self.traced: tuple[int, float] | None = None  # step and second of the last trace in this epoch
 
     def fit(
         self,
@@ -85,6 +87,7 @@ class Engine:
     def train_epoch(self, train: Any, ended: Callable[[], Any]) -> None:
         """Learn from the rest of the current epoch, or until `ended`."""
         self.model.train()
+        self.traced = (self.clock.step, time.perf_counter())
         for batch in train.epoch(self.clock.epoch, self.position):
             self.learn(batch)
             self.position += 1
@@ -215,8 +218,13 @@ class Engine:
         values |= {
             f"train/rate{tag}": self.players[name].optimizer.param_groups[0]["lr"] for tag, name in named.items()
         }
-        self.sums, self.counts = {}, {}
+        if self.traced:
+            step, second = self.traced
+            values["speed/steps per second"] = (self.clock.step - step) / (time.perf_counter() - second)
+        self.sums, self.counts, self.traced = {}, {}, (self.clock.step, time.perf_counter())
         self.log.scalars(values, self.clock.step)
+        losses = [f"{name.removeprefix('train/')} {value:.4g}" for name, value in values.items() if "loss" in name]
+        self.log.tick(self.clock.step, f"epoch {self.clock.epoch + 1}  {'  '.join(losses)}")
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from dlcli.data.loader import Resident
 from dlcli.errors import ConfigError
 from dlcli.figures import save_grid
 from dlcli.log import FOREVER, Log
-from dlcli.run import Run
+from dlcli.run import Run, brief
 from dlcli.verbs.common import load_data, pick_device, revive, split_of, writable
 
 
@@ -105,4 +105,4 @@ def write(run: Run, config: dict[str, Any], report: dict[str, Any], pairs: tuple
         print(f"  {key.replace('_', ' '):18} {100 * value:.2f} %")
     for check in report["checks"]:
         print(f"  {'PASS' if check['passed'] else 'WARN'} {check['name']}: {check['finding']}")
-    print(f"pairs and pictures in {folder / name}.*")
+    print(f"pairs and pictures in {brief(folder / name)}.*")

@@ -53,8 +53,8 @@ def maps(model: Any, examples: Resident, points: int) -> dict[str, Any]:
     kinds, names = some.y.cpu(), getattr(model, "names", None)
     near = TSNE(perplexity=min(30.0, (count - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
     return {
-        "pca": embedding(PCA(2).fit_transform(vectors), kinds, names),
-        "tsne": embedding(near, kinds, names),
+        "pca": embedding(PCA(2).fit_transform(vectors), kinds, names, "last hidden layer, PCA"),
+        "tsne": embedding(near, kinds, names, "last hidden layer, t-SNE"),
     }
 
 
@@ -105,6 +105,4 @@ def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers:
             for label, row in rows.items():
                 grid.add_row(str(label), *(f"{row[c]:.4g}" for c in columns))
             console.print(grid)
-    console.print(
-        f"figures in {run / 'figures'}, numbers in {run / f'report-{split}.json'}", markup=False, soft_wrap=True
-    )
+    console.print(f"figures in {run}/figures, numbers in {run}/report-{split}.json", markup=False, soft_wrap=True)

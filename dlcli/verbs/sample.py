@@ -10,7 +10,7 @@ from dlcli.config.build import build
 from dlcli.engine.randomness import aside
 from dlcli.figures import save_grid
 from dlcli.log import FOREVER, Log
-from dlcli.run import Run
+from dlcli.run import Run, brief
 from dlcli.verbs.common import pick_device, revive, writable
 
 
@@ -32,5 +32,5 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor:
         log = Log(run.path, resumed_at=FOREVER)
         log.pictures("samples", {name: examples}, run.status.get("at", 0))
         log.close()
-    print(f"{len(examples)} samples of {run}: {', '.join(str(file) for file in files)}")
+    print(f"{len(examples)} samples of {run}: {' '.join(brief(file) for file in files)}")
     return examples

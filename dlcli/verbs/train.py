@@ -88,14 +88,15 @@ def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
     keeper.note("running", engine.clock._asdict())
     log.settings(
         flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}),
-        [engine.best.monitor],
+        list(dict.fromkeys(["loss", engine.best.monitor])),
     )
     log.pictures("config", {"config": f"```\n{config}\n```"}, 0)
-    ticker = Ticker(log.console, config["epochs"] * len(setup.train), engine.clock.step)
+    total = config["epochs"] * len(setup.train)
+    log.ticker = Ticker(log.console, min(total, config["max_steps"] or total), engine.clock.step)
 
     def epoch_end(scores: dict[str, float]) -> None:
         look(log, setup, scores)
-        ticker.tick(engine.clock.step, f"epoch {engine.clock.epoch}  " + brief(scores))
+        log.tick(engine.clock.step, f"epoch {engine.clock.epoch}  valid {brief(scores, engine.best.monitor)}")
         if keeper.due():
             keeper.save("running")
 
@@ -103,7 +104,7 @@ def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
         try:
             complete = engine.fit(setup.train, setup.valid, stop, epoch_end)
         finally:
-            ticker.close()
+            log.ticker.close()
         if not complete:
             keeper.save("interrupted")
             raise interruption(run, engine.clock.step, stop)
@@ -158,7 +159,8 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     run.write(
         "report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers}
     )
-    log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; best at step {engine.best.step}: {brief(scores)}")
+    best = f"best at step {engine.best.step}: {brief(scores, engine.best.monitor)}"
+    log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; {best}")
     log.say(f"files    {run}: run.json report.json scalars.csv figures/ checkpoints/")
     log.say("next     " + "\n         ".join(next_commands(run, setup)))
     return scores
@@ -175,9 +177,10 @@ def next_commands(run: Run, setup: Setup) -> list[str]:
     return [*found, f"dl train resume={run} epochs={2 * setup.config['epochs']}"][:3]
 
 
-def brief(scores: dict[str, float]) -> str:
-    """Return scores in one line."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in list(scores.items())[:3])
+def brief(scores: dict[str, float], monitor: str) -> str:
+    """Return loss and monitored score in a few words; where they are the same, the first three scores."""
+    names = list(scores)[:3] if monitor == "loss" else [name for name in ("loss", monitor) if name in scores]
+    return "  ".join(f"{name} {scores[name]:.4g}" for name in names)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
