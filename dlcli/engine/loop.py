@@ -3,7 +3,6 @@
 There is no family in here: what a family needs, its rule says by what it yields.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from dlcli.engine.average import Average
 from dlcli.engine.player import Player, players
 from dlcli.engine.precision import Precision
 from dlcli.engine.stopping import Best, Deadline
+from dlcli.engine.trace import Trace
 from dlcli.errors import ConfigError, OutOfMemoryError
 from dlcli.model import Clock, Model, Update
 from dlcli.schedules import Constant, Schedule
@@ -60,9 +60,7 @@ class Engine:
         self.best = Best(settings.monitor or model.monitor, model.goal, settings.patience)
         self.best_weights: dict[str, Tensor] = {}
         self.clock, self.position, self.pieces = Clock(0, 1), 0, settings.accumulate
-        self.sums: dict[str, Tensor] = {}  # of losses since the last trace, by player
-        self.counts: dict[str, int] = {}  # of steps since the last trace, by player
-        self.traced: tuple[int, float] | None = None  # step and second of the last trace in this epoch
+        self.traces = Trace()
 
     def fit(
         self,
@@ -87,7 +85,7 @@ class Engine:
     def train_epoch(self, train: Any, ended: Callable[[], Any]) -> None:
         """Learn from the rest of the current epoch, or until `ended`."""
         self.model.train()
-        self.traced = (self.clock.step, time.perf_counter())
+        self.traces.begin(self.clock.step)
         for batch in train.epoch(self.clock.epoch, self.position):
             self.learn(batch)
             self.position += 1
@@ -139,13 +137,13 @@ class Engine:
             return
         loss = update.loss if share is None else update.loss * share
         self.precision.backward(player, loss, self.clock.step)
-        self.sums[player.name] = self.sums.get(player.name, 0) + loss.detach()
+        self.traces.add(player.name, loss)
 
     def step(self, player: Player, by_hand: bool) -> None:
         """Step one player at the rate of the hour."""
         player.scale(self.schedule(self.clock.progress))
         self.precision.step(player, self.clock.step, by_hand)
-        self.counts[player.name] = self.counts.get(player.name, 0) + 1
+        self.traces.stepped(player.name)
         if self.settings.max_norm:
             shorten(player.parameters, self.settings.max_norm)
 
@@ -204,24 +202,10 @@ class Engine:
             return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def trace(self) -> None:
-        """Log the mean losses since the last trace, gradient norms and learning rates."""
+        """Log a point of the training curves."""
         if self.log is None:
             return
-        named = {f"/{name}" if len(self.players) > 1 else "": name for name in self.players}
-        values = {
-            f"train/loss{tag}": float(self.sums[name]) / self.counts[name]
-            for tag, name in named.items()
-            if name in self.sums
-        }
-        norms = self.precision.norms or {}
-        values |= {f"train/gradient norm{tag}": float(norms[name]) for tag, name in named.items() if name in norms}
-        values |= {
-            f"train/rate{tag}": self.players[name].optimizer.param_groups[0]["lr"] for tag, name in named.items()
-        }
-        if self.traced:
-            step, second = self.traced
-            values["speed/steps per second"] = (self.clock.step - step) / (time.perf_counter() - second)
-        self.sums, self.counts, self.traced = {}, {}, (self.clock.step, time.perf_counter())
+        values = self.traces.point(self.players, self.precision.norms or {}, self.clock.step)
         self.log.scalars(values, self.clock.step)
         losses = [f"{name.removeprefix('train/')} {value:.4g}" for name, value in values.items() if "loss" in name]
         self.log.tick(self.clock.step, f"epoch {self.clock.epoch + 1}  {'  '.join(losses)}")
