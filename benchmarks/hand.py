@@ -57,14 +57,12 @@ def vae(mean: Tensor, std: Tensor, latent: int = 8) -> tuple[nn.Module, Loss]:
     encoder = nn.Sequential(
         nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 200), nn.ReLU(), nn.Linear(200, 2 * latent)
     )
-    decoder = nn.Sequential(
-        nn.Linear(latent, 200), nn.ReLU(), nn.Linear(200, 400), nn.ReLU(), nn.Linear(400, 784), nn.Unflatten(1, (1, 28, 28))
-    )  # fmt: skip
+    decoder = nn.Sequential(nn.Linear(latent, 200), nn.ReLU(), nn.Linear(200, 400), nn.ReLU(), nn.Linear(400, 784))
 
     def loss(x: Tensor, _: Tensor) -> Tensor:
         mu, logvar = encoder((x - mean) / std).chunk(2, dim=1)
         z = mu + (0.5 * logvar).exp() * torch.randn_like(mu)
-        fit = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="none").flatten(1).sum(1)
+        fit = F.binary_cross_entropy_with_logits(decoder(z).view_as(x), x, reduction="none").flatten(1).sum(1)
         kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
         return (fit + kl).mean()
 

@@ -24,10 +24,11 @@ def main() -> None:
     words = [f"data={data}", "device=cpu", f"device.threads={given.threads}", *shorter]
     found = [one(seed, words) for seed in range(2 if given.quick else 5)]
     seconds, accuracies = zip(*found, strict=True)
-    rows = [[f"seed {i}", f"{s:.2f}", f"{100 * a:.2f} %", reached(a)] for i, (s, a) in enumerate(found)]
-    rows.append(["mean", f"{statistics.mean(seconds):.2f}", f"{100 * statistics.mean(accuracies):.2f} %", ""])
-    rows.append(["standard deviation", f"{statistics.stdev(seconds):.2f}", f"{100 * statistics.stdev(accuracies):.2f} %", ""])  # fmt: skip
-    common.show(rows, given, (f"{EXPERIMENT} on {data}", "seconds", "test accuracy", f">= {GOAL:.1%}"))
+    rows = [[f"seed {i}", f"{s:.2f}", percent(a), reached(a)] for i, (s, a) in enumerate(found)]
+    mean, spread = statistics.mean, statistics.stdev
+    rows.append(["mean", f"{mean(seconds):.2f}", percent(mean(accuracies)), reached(mean(accuracies))])
+    rows.append(["standard deviation", f"{spread(seconds):.2f}", percent(spread(accuracies)), ""])
+    common.show(rows, given, (f"{EXPERIMENT} on {data}", "seconds", "test accuracy", f">= {percent(GOAL)}"))
 
 
 def one(seed: int, words: list[str]) -> tuple[float, float]:
@@ -39,6 +40,11 @@ def one(seed: int, words: list[str]) -> tuple[float, float]:
         common.child([*dl, "eval", "points=0", "mistakes=0", place])
         (report,) = Path(outputs).glob("*/*/report-test.json")
         return seconds, json.loads(report.read_text(encoding="utf-8"))["scores"]["accuracy"]
+
+
+def percent(share: float) -> str:
+    """Return a share as hundredths."""
+    return f"{100 * share:.2f} %"
 
 
 def reached(accuracy: float) -> str:

@@ -7,6 +7,7 @@ process with it. All read the same 50,000 pictures by the same function and trai
 import json
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -38,9 +39,9 @@ def main() -> None:
     common.show(rows, given)
 
 
-def process(name: str, given: object, epochs: list[float]) -> float:
+def process(name: str, given: Namespace, epochs: list[float]) -> float:
     """Run one trainer in a child process; note the seconds of its epoch and return those of the process."""
-    words = ["--threads", str(given.threads), *(["--quick"] if given.quick else [])]  # type: ignore[attr-defined]
+    words = ["--threads", str(given.threads), *(["--quick"] if given.quick else [])]
     wall, printed = common.child([sys.executable, __file__, "--one", name, *words], KERAS_BACKEND="torch")
     epochs.append(json.loads(printed.splitlines()[-1]))
     return wall
@@ -80,7 +81,7 @@ def engine(data: str) -> list[float]:
 
 def plain(data: str) -> list[float]:
     """Train with a DataLoader and a hand-written loop."""
-    net, loss, optimizer, loader = parts(data)
+    _, loss, optimizer, loader = parts(data)
     marks = []
     for _ in range(EPOCHS):
         for x, y in loader:

@@ -93,18 +93,16 @@ def conclude(folder: Path) -> None:
 
     lines = (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines() if (folder / "jobs.jsonl").exists() else []
     rows = sorted((json.loads(line) for line in lines), key=lambda row: row["job"])
-    names = list(dict.fromkeys(name for row in rows for name in row.get("scores", {})))[:4]
-    table = Table("job", "overrides", *names, "state", box=None)
+    names = list(dict.fromkeys(name for row in rows for name in row.get("scores", {})))[:2]
+    shared = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
+    table = Table("job", "overrides", *names, "state", box=None, title=" ".join(sorted(shared)), title_justify="left")
     for row in rows:
         values = [f"{row['scores'][name]:.4g}" if name in row.get("scores", {}) else "" for name in names]
-        table.add_row(str(row["job"]), " ".join(row["overrides"]), *values, row["state"])
+        table.add_row(str(row["job"]), differing(row["overrides"], shared), *values, row["state"])
     spread = Table("over seeds", *names, "runs", box=None)
-    for setting, group in over_seeds(rows).items():
-        spread.add_row(
-            setting or "all",
-            *(mean_and_spread([scores[name] for scores in group if name in scores]) for name in names),
-            str(len(group)),
-        )
+    for setting, group in over_seeds(rows, shared).items():
+        means = (mean_and_spread([scores[name] for scores in group if name in scores]) for name in names)
+        spread.add_row(setting or "all", *means, str(len(group)))
     console = Console(highlight=False)
     console.print("", table, "", spread)
     failed = [row for row in rows if row["state"] == "failed"]
@@ -119,12 +117,17 @@ def conclude(folder: Path) -> None:
         )
 
 
-def over_seeds(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+def differing(overrides: Sequence[str], shared: set[str]) -> str:
+    """Return the assignments in which a job differs from others."""
+    return " ".join(word for word in overrides if word not in shared)
+
+
+def over_seeds(rows: Sequence[dict[str, Any]], shared: set[str]) -> dict[str, list[dict[str, float]]]:
     """Group the scores of finished jobs by everything but the seed."""
     groups: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         if "scores" in row:
-            setting = " ".join(word for word in row["overrides"] if not word.startswith("seed="))
+            setting = differing([word for word in row["overrides"] if not word.startswith("seed=")], shared)
             groups.setdefault(setting, []).append(row["scores"])
     return groups
 
