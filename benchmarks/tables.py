@@ -82,9 +82,8 @@ def main() -> None:
     """Print a row for each data set and model: test accuracy, or R² for diabetes."""
     rows = ["| data | `dl` | test score | scikit-learn | test score |", "|---|---|---|---|---|"]
     for data, model, recipe, peer in ROWS:
-        rows.append(
-            f"| {data} | {model} | {spread(ours(data, model, recipe))} | {type(peer).__name__} | {spread(theirs(data, peer))} |"
-        )
+        mine, other = spread(ours(data, model, recipe)), spread(theirs(data, peer))
+        rows.append(f"| {data} | {model} | {mine} | {type(peer).__name__} | {other} |")
     print("\n".join(rows))
 
 
