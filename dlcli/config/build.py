@@ -45,9 +45,7 @@ def _check(node: Any, allowed: tuple[str, ...]) -> None:
 
 def _locate(target: Any, allowed: tuple[str, ...]) -> Any:
     """Return the class or function that a target names."""
-    refusal = (
-        f"_target_ {target!r}: only classes and functions of {', '.join(allowed)} and torch's optimizers may be named"
-    )
+    refusal = f"_target_ {target!r}: only classes of {', '.join(allowed)} and torch's optimizers may be named"
     path = TORCH.get(target, target) if isinstance(target, str) else ""
     module, _, name = path.rpartition(".")
     if path not in TORCH.values() and not any(f"{module}.".startswith(f"{place}.") for place in allowed):
@@ -58,7 +56,7 @@ def _locate(target: Any, allowed: tuple[str, ...]) -> Any:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"_target_ {target!r}: {error}") from error
-    if not callable(found) or getattr(found, "__module__", None) != module:
+    if not inspect.isclass(found) or found.__module__ != module:  # a function might act as soon as it is called
         raise RefusedError(f"{refusal}, where they are defined")
     return found
 

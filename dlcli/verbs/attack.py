@@ -27,8 +27,8 @@ def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"{run} was trained on {kind} data; attacks need a classifier of pictures, such as model=lenet"
         )
-    classifier = revive(run, config["checkpoint"], choice.device)
-    splits = load_data(record["config"]["data"], config["paths"]["data"])
+    classifier = revive(run, config["checkpoint"], choice.device, config["plugins"])
+    splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
     chosen = split_of(splits, config["split"], record)
     count = min(config["n"], chosen.size)
     examples = Resident(

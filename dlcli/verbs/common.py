@@ -49,7 +49,7 @@ def pick_device(node: dict[str, Any]) -> Choice:
     return choose(node["name"], node["index"], node["threads"])
 
 
-def revive(run: Run, which: str, device: torch.device) -> Any:
+def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = ()) -> Any:
     """Return the trained model of a run, ready to be looked at; needs nothing but the run folder."""
     record = run.record
     try:
@@ -58,7 +58,7 @@ def revive(run: Run, which: str, device: torch.device) -> Any:
         raise ConfigError(f"{run / 'run.json'}: holds no model; the run cannot be used") from error
     path = run / "checkpoints" / f"{which}.safetensors"
     tensors, _ = checkpoint.read(path)
-    model = build(config)
+    model = build(config, plugins)
     weights = checkpoint.part(tensors, "model")
     checkpoint.load(model, weights, path)
     return model.to(device).eval()

@@ -17,8 +17,8 @@ from dlcli.verbs.common import load_data, pick_device, revive, split_of
 def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     """Score a run on a split; write report, figures and maps into the run folder; return the scores."""
     record, choice = run.record, pick_device(config["device"])
-    model = revive(run, config["checkpoint"], choice.device)
-    splits = load_data(record["config"]["data"], config["paths"]["data"])
+    model = revive(run, config["checkpoint"], choice.device, config["plugins"])
+    splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
     examples = Resident(
         split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
     )

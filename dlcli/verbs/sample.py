@@ -17,7 +17,7 @@ from dlcli.verbs.common import pick_device, revive, writable
 def sample(run: Run, config: dict[str, Any]) -> torch.Tensor:
     """Draw examples, write them as one grid and as tensors, and return them."""
     choice = pick_device(config["device"])
-    model = revive(run, config["checkpoint"], choice.device)
+    model = revive(run, config["checkpoint"], choice.device, config["plugins"])
     sampler = build(config["sampler"])
     with torch.no_grad(), aside(config["seed"]):
         examples = model.sample(config["n"], sampler).cpu()

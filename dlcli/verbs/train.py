@@ -16,7 +16,7 @@ from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.prepare import Setup, prepare
 
-CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.")
+CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.", "plugins")
 
 
 def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
@@ -25,7 +25,7 @@ def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
     if config.resume:
         run = find(Path(config.paths.outputs), None if config.resume == "last" else config.resume)
         tensors, position = checkpoint.read(run / "checkpoints" / "last.safetensors")
-        config = continued(run, overrides)
+        config = continued(run, overrides, config.plugins)
     setup = prepare(config)
     if run:
         state.restore(setup.engine, tensors, position, run)
@@ -49,11 +49,14 @@ def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
         log.close()
 
 
-def continued(run: Run, overrides: Sequence[str]) -> Any:
-    """Return the config of a run with the few changes that keep its result exact. Raises ConfigError for others."""
+def continued(run: Run, overrides: Sequence[str], plugins: Sequence[str]) -> Any:
+    """Return the config of a run with the few changes that keep its result exact. Raises ConfigError for others.
+
+    Whose code may run is for the command line to say, never for the file of a run.
+    """
     from omegaconf import OmegaConf
 
-    config = OmegaConf.create(run.record["config"])
+    config = OmegaConf.create(run.record["config"] | {"plugins": list(plugins)})
     for override in overrides:
         parsed = parse(override)
         if not parsed.key_or_group.startswith(CONTINUABLE):

@@ -1,5 +1,6 @@
 """What a config may name, and what it may not."""
 
+import json
 import sys
 import types
 
@@ -50,6 +51,7 @@ def test_builds_nested_nodes_and_partials():
         None,
         ["os.system"],
         "torch.optim.swa_utils.torch.load",
+        "dlcli.data.fetch.fetch",
         "dlcli.models.classifier.Model",
     ],
 )
@@ -81,3 +83,24 @@ def test_nothing_is_built_when_one_target_is_refused(monkeypatch):
 def test_an_unknown_argument_names_the_nearest():
     with pytest.raises(ConfigError, match="MLP takes no argument 'width'; did you mean widths"):
         build({"_target_": "dlcli.nets.mlp.MLP", "inputs": 4, "width": [5], "outputs": 3})
+
+
+def test_the_file_of_a_run_cannot_say_whose_code_may_run(dl, tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text(
+        "class Spy:\n    def __init__(self, path):\n        open(path, 'w').close()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    canary = tmp_path / "canary"
+    assert dl("train", "data=iris", "epochs=1")[0] == 0
+    (path,) = tmp_path.glob("outputs/*/*/run.json")
+    record = json.loads(path.read_text())
+    record["config"]["plugins"] = ["stranger"]
+    record["config"]["model"] = {"_target_": "stranger.Spy", "path": str(canary)}
+    path.write_text(json.dumps(record))
+    for words in (("train", "resume", "epochs=2"), ("eval",), ("sample",)):
+        code, _, err = dl(*words)
+        assert code == 8, err
+        assert "_target_ 'stranger.Spy'" in err
+    assert not canary.exists()
+    dl("eval", "plugins=[stranger]")  # the positive control: the user may say so
+    assert canary.exists()
