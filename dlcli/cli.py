@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dlcli import arguments, guide
-from dlcli.errors import DlError
+from dlcli.errors import DlError, OutOfMemoryError
 
 app = typer.Typer(
     name="dl",
@@ -138,6 +138,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `dl ls | head`: nobody reads any more
         sys.exit(0)
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+            fail("out of memory: ask for less at once, such as a smaller batch or n", OutOfMemoryError.code)
         fail(f"{type(error).__name__}: {error}\na fault of dl itself; --debug shows where", 1)
 
 

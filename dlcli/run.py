@@ -61,9 +61,9 @@ class Run:
         except FileNotFoundError as error:
             raise RunError(f"{self}: no run folder ({name} is missing); `dl ls runs` lists yours") from error
         except (ValueError, RecursionError, OSError) as error:
-            raise RunError(f"{self / name}: damaged ({error}); the run cannot be used") from error
+            raise RunError(f"{self}/{name}: damaged ({error}); the run cannot be used") from error
         if not isinstance(content, dict):
-            raise RunError(f"{self / name}: damaged (not an object); the run cannot be used")
+            raise RunError(f"{self}/{name}: damaged (not an object); the run cannot be used")
         return content
 
     def __truediv__(self, name: str) -> Path:
@@ -71,8 +71,13 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What was written when the run began."""
-        return self.read("run.json")
+        """What was written when the run began; raises RunError if it is not the record of a run."""
+        record = self.read("run.json")
+        config = record.get("config")
+        for part in ("model", "data"):
+            if not isinstance(config, dict) or not isinstance(config.get(part), dict):
+                raise RunError(f"{self}/run.json: damaged (it has no {part}); the run cannot be used")
+        return record
 
     @property
     def status(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ FAULTS = [
     (("train", "data=table"), 2, ["data.source.path: must be given"]),
     (("train", "device=cuda"), 2, ["device=cuda: 0 GPUs found", "use device=cpu or device=auto"]),
     (("train", "data=mnist", "paths.data=nowhere"), 3, ["nowhere", "train-images-idx3-ubyte.gz", "data=digits"]),
-    (("train", "data=iris", "batch=200"), 3, ["batch=200"]),
+    (("train", "data=iris", "batch=200"), 3, ["90 examples but a batch takes 200", "set batch=90"]),
     (("train", "model=cnn", "batch=1"), 2, ["batch=1: batch normalization"]),
     (
         ("train", "optimizer=sgd", "optimizer.lr=1.0e+30", "data=iris"),
@@ -253,3 +253,51 @@ def test_overfit_learns_a_batch_by_heart(dl):
     code, _, _ = dl("train", "model=mlp", "overfit=1", "epochs=100")
     assert code == 0
     assert json.loads((newest() / "report.json").read_text())["scores"]["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda record: record.clear(), 6),
+        (lambda record: record.update(config=5), 6),
+        (lambda record: record["config"].pop("model"), 6),
+        (lambda record: record["config"].update(model={"a": 1}), 6),
+        (lambda record: record["config"].update(data={}), 3),
+        (lambda record: record["config"]["model"]["net"].pop("inputs"), 2),
+        (lambda record: record["config"]["model"]["net"].update(inputs=7), 5),
+        (lambda record: record["config"]["model"].update(_target_="os.system"), 8),
+    ],
+)
+def test_a_damaged_record_is_refused_in_a_line(dl, damage, code):
+    assert dl("train", *QUICK)[0] == 0
+    path = newest() / "run.json"
+    record = json.loads(path.read_text())
+    damage(record)
+    path.write_text(json.dumps(record))
+    found, out, err = dl("eval", "points=0")
+    assert found == code, err
+    assert "Traceback" not in out + err
+    assert "fault of dl itself" not in err
+
+
+def test_text_that_is_no_record_is_refused_in_a_line(dl):
+    assert dl("train", *QUICK)[0] == 0
+    for content in ("", "[1]", "{", "[" * 100_000, "\x00" * 100):
+        (newest() / "run.json").write_text(content)
+        code, _, err = dl("eval")
+        assert code == 6
+        assert "damaged" in err
+
+
+def test_an_attack_on_what_does_not_classify_is_refused(dl):
+    assert dl("train", "model=vae", "epochs=1", "limit=0.1", "model.importance=2")[0] == 0
+    code, _, err = dl("attack")
+    assert code == 2
+    assert "does not classify" in err
+
+
+def test_too_much_at_once_is_out_of_memory(dl):
+    assert dl("train", "model=vae", "epochs=1", "limit=0.1", "model.importance=2")[0] == 0
+    code, _, err = dl("sample", "n=100000000000")
+    assert code == 9
+    assert "out of memory" in err

@@ -70,12 +70,13 @@ def _build(node: Any, allowed: tuple[str, ...], extra: dict[str, Any]) -> Any:
     if "_target_" not in node:
         return values
     found, arguments = _locate(node["_target_"], allowed), values | extra
-    _fits(found, arguments)
-    return functools.partial(found, **arguments) if node.get("_partial_") else found(**arguments)
+    partial = node.get("_partial_") is True
+    _fits(found, arguments, partial)
+    return functools.partial(found, **arguments) if partial else found(**arguments)
 
 
-def _fits(found: Any, arguments: dict[str, Any]) -> None:
-    """Refuse arguments that a class does not take, naming the nearest one that it does."""
+def _fits(found: Any, arguments: dict[str, Any], partial: bool) -> None:
+    """Refuse arguments that a class does not take, naming the nearest one that it does, and arguments left out."""
     parameters = inspect.signature(found).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
@@ -84,3 +85,6 @@ def _fits(found: Any, arguments: dict[str, Any]) -> None:
             near = get_close_matches(name, parameters, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(parameters)}"
             raise ConfigError(f"{found.__name__} takes no argument {name!r}{hint}")
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    if not partial and (missing := [name for name in needed if name not in arguments]):
+        raise ConfigError(f"{found.__name__} needs {', '.join(missing)} as well")

@@ -28,6 +28,9 @@ def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
             f"{run} was trained on {kind} data; attacks need a classifier of pictures, such as model=lenet"
         )
     classifier = revive(run, config["checkpoint"], choice.device, config["plugins"])
+    if "forward" not in vars(type(classifier)):
+        rule = type(classifier).__name__
+        raise ConfigError(f"{run} holds a {rule}, which does not classify; attack a classifier, such as model=lenet")
     splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
     chosen = split_of(splits, config["split"], record)
     count = min(config["n"], chosen.size)

@@ -15,7 +15,8 @@ from dlcli import __version__
 from dlcli.config.build import build
 from dlcli.engine import checkpoint
 from dlcli.engine.device import Choice, choose
-from dlcli.errors import ConfigError, DataError, StorageError
+from dlcli.errors import DataError, RunError, StorageError
+from dlcli.model import Model
 from dlcli.run import Run
 
 
@@ -30,6 +31,8 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
     """Return the splits that a plain data node names. Raises DataError."""
     from dlcli.data.splits import check
 
+    if not isinstance(config.get("source"), dict):
+        raise DataError("the config names no source of data; choose one with data=NAME (`dl ls data`)")
     splits = build(config["source"], plugins).load(Path(root).expanduser())
     check(splits, splits.facts.get("classes"))
     for note in splits.facts.get("notes", ()):
@@ -51,14 +54,12 @@ def pick_device(node: dict[str, Any]) -> Choice:
 
 def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = ()) -> Any:
     """Return the trained model of a run, ready to be looked at; needs nothing but the run folder."""
-    record = run.record
-    try:
-        config = record["config"]["model"]
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{run / 'run.json'}: holds no model; the run cannot be used") from error
+    config = run.record["config"]["model"]
     path = run / "checkpoints" / f"{which}.safetensors"
     tensors, _ = checkpoint.read(path)
     model = build(config, plugins)
+    if not isinstance(model, Model):
+        raise RunError(f"{run}/run.json: damaged (its model is a {type(model).__name__}); the run cannot be used")
     weights = checkpoint.part(tensors, "model")
     checkpoint.load(model, weights, path)
     return model.to(device).eval()

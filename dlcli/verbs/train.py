@@ -8,7 +8,7 @@ from typing import Any
 from dlcli.config.check import parse
 from dlcli.engine import checkpoint, state
 from dlcli.engine.signals import Stop, listening
-from dlcli.errors import ConfigError, Interrupted
+from dlcli.errors import ConfigError, Interrupted, RunError
 from dlcli.log import Log, Ticker, clock
 from dlcli.model import Model
 from dlcli.run import Run, find
@@ -25,7 +25,7 @@ def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
     if config.resume:
         run = find(Path(config.paths.outputs), None if config.resume == "last" else config.resume)
         tensors, position = checkpoint.read(run / "checkpoints" / "last.safetensors")
-        config = continued(run, overrides, config.plugins)
+        config = continued(run, config, overrides)
     setup = prepare(config)
     if run:
         state.restore(setup.engine, tensors, position, run)
@@ -49,14 +49,17 @@ def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
         log.close()
 
 
-def continued(run: Run, overrides: Sequence[str], plugins: Sequence[str]) -> Any:
+def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
     """Return the config of a run with the few changes that keep its result exact. Raises ConfigError for others.
 
     Whose code may run is for the command line to say, never for the file of a run.
     """
     from omegaconf import OmegaConf
 
-    config = OmegaConf.create(run.record["config"] | {"plugins": list(plugins)})
+    saved = run.record["config"] | {"plugins": list(now.plugins)}
+    if lost := [key for key in now if key not in saved]:
+        raise RunError(f"{run}/run.json: damaged or of another version (it has no {', '.join(lost)}); it cannot go on")
+    config = OmegaConf.create(saved)
     for override in overrides:
         parsed = parse(override)
         if not parsed.key_or_group.startswith(CONTINUABLE):
