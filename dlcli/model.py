@@ -52,7 +52,7 @@ class Model(nn.Module):
     """Networks together with the rule by which they learn."""
 
     monitor = "loss"  # the number that says which epoch was best
-    goal = "min"  # or "max"
+    rising = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})  # scores that are better when higher
 
     def players(self) -> dict[str, Iterable]:
         """Name what has an optimizer of its own: parameters, or parameter groups as torch takes them."""

@@ -152,6 +152,15 @@ except SystemExit as leave:
     assert time.monotonic() - began < 10
 
 
+def test_a_monitored_score_knows_which_way_is_up(dl):
+    for monitor, better in (("loss", min), ("accuracy", max)):
+        assert dl("train", "data=iris", "batch=16", "epochs=5", f"monitor={monitor}", "optimizer.lr=0.05")[0] == 0
+        rows = (line.split(",") for line in (newest() / "scalars.csv").read_text().splitlines())
+        curve = [float(value) for _, name, value in rows if name == f"valid/{monitor}"]
+        status = json.loads((newest() / "status.json").read_text())
+        assert status["score"] == better(curve)
+
+
 def test_double_dash_keys_are_understood(dl):
     code, out, err = dl("train", "--model", "mlp", "--data=iris", "--epochs", "1", "--dry-run")
     assert code == 0

@@ -57,7 +57,8 @@ class Engine:
         self.schedule = schedule or Constant()
         self.players = players(model, optimizer, settings.players, settings.layers)
         self.average = Average(model, settings.ema) if settings.ema else None
-        self.best = Best(settings.monitor or model.monitor, model.goal, settings.patience)
+        monitor = settings.monitor or model.monitor
+        self.best = Best(monitor, monitor in model.rising, settings.patience)
         self.best_weights: dict[str, Tensor] = {}
         self.clock, self.position, self.pieces = Clock(0, 1), 0, settings.accumulate
         self.traces = Trace()

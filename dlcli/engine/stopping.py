@@ -8,9 +8,9 @@ from typing import Any
 class Best:
     """The best score so far, and how long ago it was."""
 
-    def __init__(self, monitor: str, goal: str, patience: int | None = None):
+    def __init__(self, monitor: str, rising: bool, patience: int | None = None):
         self.monitor, self.patience = monitor, patience
-        self.sign = 1 if goal == "max" else -1
+        self.sign = 1 if rising else -1
         self.score: float | None = None
         self.step = 0
         self.waited = 0

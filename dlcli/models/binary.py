@@ -24,7 +24,6 @@ class Binary(Model):
     """
 
     monitor = "accuracy"
-    goal = "max"
 
     def __init__(self, *, net: nn.Module, labels: int, names: Sequence[str] | None = None):
         super().__init__()

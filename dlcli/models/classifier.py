@@ -21,7 +21,6 @@ class Classifier(Model):
     """Learn the class of each example with any net that maps it to C logits."""
 
     monitor = "accuracy"
-    goal = "max"
 
     def __init__(
         self,

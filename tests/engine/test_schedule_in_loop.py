@@ -13,9 +13,10 @@ from dlcli.schedules import Plateau
 class Scripted(Model):
     """A model whose scores are given."""
 
-    def __init__(self, goal, script):
+    def __init__(self, rising, script):
         super().__init__()
-        self.weight, self.goal, self.script = torch.nn.Parameter(torch.ones(1)), goal, iter(script)
+        self.weight, self.script = torch.nn.Parameter(torch.ones(1)), iter(script)
+        self.rising = {"loss"} if rising else set()
 
     def loss(self, batch):
         return self.weight.sum()
@@ -36,9 +37,9 @@ class One:
         yield self
 
 
-def factor(goal, script):
+def factor(rising, script):
     engine = Engine(
-        Scripted(goal, script),
+        Scripted(rising, script),
         functools.partial(torch.optim.SGD, lr=1.0),
         settings=Settings(epochs=len(script)),
         precision=Precision(torch.device("cpu"), "fp32"),
@@ -50,5 +51,5 @@ def factor(goal, script):
 
 def test_plateau_cuts_when_the_score_gets_worse_whichever_way_is_up():
     rising, falling = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
-    assert factor("max", rising) == factor("min", falling) == 1.0
-    assert round(factor("max", falling), 6) == round(factor("min", rising), 6) == 0.01
+    assert factor(True, rising) == factor(False, falling) == 1.0
+    assert round(factor(True, falling), 6) == round(factor(False, rising), 6) == 0.01
