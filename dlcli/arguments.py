@@ -21,6 +21,7 @@ FLAGS = {
     "--show-completion",
 }
 FREE = ("players", "layers")  # nodes that the user fills
+VALUE = re.compile(r"^(?!-)|^-[\d.]")  # what may follow a key: no flag, but perhaps a negative number
 SHORT = re.compile(r"^--(?P<key>[A-Za-z_][\w.]*)(?:=(?P<value>.*))?$")
 
 
@@ -32,11 +33,7 @@ def forgive(words: list[str]) -> tuple[list[str], list[str]]:
     while rest:
         word = rest.pop(0)
         match = SHORT.match(word)
-        if (
-            not match
-            or word.partition("=")[0] in FLAGS
-            or not (match["value"] or (rest and not rest[0].startswith("-")))
-        ):
+        if not match or word.partition("=")[0] in FLAGS or not (match["value"] or (rest and VALUE.match(rest[0]))):
             kept.append(word)
             if word == "--config-dir" and rest:
                 kept.append(rest.pop(0))

@@ -1,5 +1,6 @@
 """Help: worked examples, and the groups, options and keys of each verb, read from the config files."""
 
+import sys
 from typing import Any
 
 from typer.core import TyperCommand
@@ -36,14 +37,14 @@ def defaults(verb: str) -> dict[str, str]:
 
 def rows(verb: str) -> list[tuple[str, str, str]]:
     """Return key, default and meaning of everything that a verb takes."""
-    chosen = defaults(verb)
+    words = dict(word.split("=", 1) for word in sys.argv if "=" in word)
+    chosen = {group: words.get(group, option) for group, option in defaults(verb).items()}
     entries = list(catalog.entries(paths.packaged() / f"{verb}.yaml"))
     for group, option in chosen.items():
         if group not in ("experiment", "data"):
-            entries += [e for e in catalog.own(group, option) if e.key.startswith(f"{group}.")]
-    return [
-        (e.key, e.value, e.meaning) for e in entries if e.value and "_target_" not in e.key and "_partial_" not in e.key
-    ]
+            entries += catalog.own(group, option)
+    found = {entry.key: (entry.key, entry.value, entry.meaning) for entry in entries if entry.value}  # the last wins
+    return [row for key, row in found.items() if not key.endswith(("_target_", "_partial_"))]
 
 
 class Verb(TyperCommand):

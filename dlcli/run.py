@@ -9,13 +9,14 @@ outputs/<model>-<data>/<time>-<suffix>/
 
 import json
 import os
+import re
 import secrets
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import RunError, StorageError
+from dlcli.errors import ConfigError, RunError, StorageError
 
 
 class Run:
@@ -30,6 +31,8 @@ class Run:
     @classmethod
     def create(cls, outputs: Path, name: str, record: dict[str, Any]) -> "Run":
         """Make a folder that nobody else has, and write the record into it. Raises StorageError."""
+        if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+            raise ConfigError(f"name={name}: letters, digits and . + - _ only; it becomes the name of a folder")
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         run = cls((outputs / name / f"{stamp}-{secrets.token_hex(2)}").absolute())
         try:
@@ -98,12 +101,13 @@ def runs(outputs: Path) -> list[Run]:
 
 
 def find(outputs: Path, name: str | None) -> Run:
-    """Return the run that a name or path means; the newest when it is None. Raises RunError."""
+    """Return the run that a name or path means; the newest with a checkpoint when it is None. Raises RunError."""
     known = runs(outputs)
     if name is None:
-        if not known:
+        usable = [run for run in known if (run / "checkpoints/last.safetensors").exists()]
+        if not usable:
             raise RunError(f"{outputs}: no runs yet; start one with `dl train model=vae`")
-        return known[-1]
+        return usable[-1]
     for path in (Path(name), outputs / name):
         if (path / "run.json").is_file():
             return Run(path.absolute())

@@ -114,6 +114,17 @@ FAULTS = [
     (("attack", "attack.eps=-1"), 2, ["attack.eps must be a number >= 0"]),
     (("eval", "split=tset"), 2, ["split must be one of train, valid, test"]),
     (("ls", "modells"), 2, ["did you mean models?"]),
+    (("train", "model=null"), 2, ["model=null: no such model"]),
+    (("train", "~epochs"), 2, ["keys cannot be removed"]),
+    (("train", "model.net=null"), 2, ["model.net holds other keys; set one of them"]),
+    (("train", "data.classes=5"), 2, ["a fact of the data"]),
+    (("train", "optimizer.betas=[0.9]", "data=iris"), 2, ["the optimizer cannot be made with these settings"]),
+    (("train", "model.net.widths=[a]", "data=iris"), 2, ["MLP cannot be made of these values"]),
+    (("train", "players.model.lrr=1", "data=iris"), 2, ["lrr"]),
+    (("train", "layers={net.*:{lrr:1}}", "data=iris"), 2, ["Adam has no setting 'lrr'"]),
+    (("train", "name=../../x", "data=iris"), 2, ["it becomes the name of a folder"]),
+    (("train", "-m", "model=mlp,lenet", "data=iris"), 2, ["data=iris has no channels"]),
+    (("show", "lenet"), 2, ["did you mean model=lenet?"]),
     (("trian",), 2, ["No such command 'trian'. Did you mean 'train'?"]),
     (("train", "--dri-run"), 2, ["No such option", "--dry-run"]),
 ]
@@ -234,6 +245,61 @@ def test_your_own_configs_join_and_win(dl, tmp_path):
     assert dl("train", "--config-dir", str(own), *QUICK, "epochs=1", "optimizer=tiny")[0] == 0
 
 
+def test_resume_remembers_new_limits_and_names_the_right_one(dl):
+    assert dl("train", *QUICK, "max_steps=3")[0] == 0
+    code, out, _ = dl("train", "resume")
+    assert code == 0
+    assert "already finished" in out
+    assert "max_steps=6" in out
+    assert dl("train", "resume", "max_steps=5")[0] == 0
+    assert "max_steps=10" in dl("train", "resume")[1]
+    names = [line.split(",")[1] for line in (newest() / "scalars.csv").read_text().splitlines()]
+    assert names.count("final/accuracy") == 2
+
+
+def test_a_deadline_of_nothing_still_ends_well(dl):
+    assert dl("train", "data=iris", "max_time=1.0e-9")[0] == 0
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(dl):
+    assert dl("train", *QUICK)[0] == 0
+    path = newest() / "checkpoints/best.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    code, _, err = dl("eval", "points=0")
+    assert code == 5
+    assert "SHA-256" in err
+
+
+def test_changed_data_of_your_own_is_noticed(dl):
+    rows = [f"{i % 7},{i % 3},{'yes' if i % 2 else 'no'}" for i in range(100)]
+    Path("own.csv").write_text("\n".join(["a,b,kind", *rows]))
+    words = ("data=table", "data.source.path=own.csv", "data.source.target=kind")
+    assert dl("train", "model=mlp", *words, "epochs=1", "batch=16")[0] == 0
+    assert dl("eval", "points=0")[0] == 0
+    Path("own.csv").write_text("\n".join(["a,b,kind", *reversed(rows)]))
+    code, _, err = dl("eval", "points=0")
+    assert code == 3
+    assert "use the same data" in err
+
+
+def test_ctrl_c_stops_a_sweep_and_tells_what_was_done():
+    import signal
+
+    words = [sys.executable, "-m", "dlcli", "train", "-m", "model=mlp", "data=digits", "epochs=100000", "seed=1,2,3"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the sweep was stopped" in err
+    assert "interrupted" in out
+    assert len(list(Path("outputs").glob("mlp-digits/*"))) == 1
+
+
 def test_lists_and_shows(dl):
     assert "LeNet" in dl("ls", "models", "len*")[1]
     assert "vae" not in dl("ls", "models", "len*")[1]
@@ -243,6 +309,9 @@ def test_lists_and_shows(dl):
     assert "51,902" in out
     assert "419,538" in out
     assert "command line" in out
+    assert "epochs  " in out
+    for family in ("linear", "mlp_regression"):
+        assert "total" in dl("show", f"model={family}")[1]
 
 
 def test_help_shows_groups_and_keys(dl):

@@ -72,7 +72,12 @@ def _build(node: Any, allowed: tuple[str, ...], extra: dict[str, Any]) -> Any:
     found, arguments = _locate(node["_target_"], allowed), values | extra
     partial = node.get("_partial_") is True
     _fits(found, arguments, partial)
-    return functools.partial(found, **arguments) if partial else found(**arguments)
+    if partial:
+        return functools.partial(found, **arguments)
+    try:
+        return found(**arguments)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise ConfigError(f"{found.__name__} cannot be made of these values: {error}") from error
 
 
 def _fits(found: Any, arguments: dict[str, Any], partial: bool) -> None:

@@ -48,7 +48,9 @@ def parse(override: str) -> Any:
     from hydra.errors import HydraException
 
     if "=" not in override and not override.startswith("~"):
-        raise ConfigError(f"{override}: expected KEY=VALUE; see `dl train --help` for the keys")
+        groups = [group for group in paths.groups() if override in paths.options(group)]
+        hint = f"did you mean {groups[0]}={override}?" if groups else "--help lists the keys"
+        raise ConfigError(f"{override}: expected KEY=VALUE; {hint}")
     try:
         return OverridesParser.create().parse_override(override)
     except HydraException as error:
@@ -72,7 +74,7 @@ def unknown_options(override: Any) -> Iterator[str]:
     options = paths.options(override.key_or_group)
     for assignment in sweep(override):
         option = assignment.partition("=")[2]
-        if option not in options and option != "null":
+        if option not in options and (option != "null" or override.key_or_group != "experiment"):
             near = get_close_matches(option, options, 1, 0.5)
             hint = f"did you mean {near[0]}? " if near else ""
             yield f"{assignment}: no such {override.key_or_group}; {hint}options: {', '.join(options)}"
@@ -83,9 +85,18 @@ def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Ite
     base = compose(verb, picks)
     choices = dict(pick.split("=", 1) for pick in picks) | chosen(base)
     leaves = dict(flatten(base))
+    yield from missing_facts(base)
     for override in values:
         key = (override.key_or_group or "").removeprefix("+")
         if override.is_delete():
+            yield f"{override.input_line}: keys cannot be removed, only set"
+            continue
+        if key.startswith("data.") and not key.startswith("data.source") and key != "data.name":
+            yield f"{override.input_line}: a fact of the data, which only the data decide"
+            continue
+        if isinstance(leaves.get(key), dict) and not isinstance(override.value(), dict):
+            example = f"{key}.{next(iter(leaves[key]), 'KEY')}"
+            yield f"{override.input_line}: {key} holds other keys; set one of them, such as {example}"
             continue
         if key not in leaves and not inside_free_node(base, key):
             yield f"{override.input_line}: no such key; {nearest(key, leaves, verb, choices)}"
@@ -99,9 +110,7 @@ def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Ite
 
 def chosen(config: Any) -> Choices:
     """Return the option of each group by its name, where the config states it."""
-    named = {
-        group: config.get(group, {}).get("name") for group in paths.groups() if isinstance(config.get(group), dict)
-    }
+    named = {group: config.get(group, {}).get("name") for group in paths.groups() if hasattr(config.get(group), "get")}
     return {group: name for group, name in named.items() if isinstance(name, str)}
 
 

@@ -53,7 +53,7 @@ class Kind(NamedTuple):
 POSITIVE = Kind(float, 0, open=True)
 COUNT = Kind(int, 1)
 SHARE = Kind(float, 0, 1)
-DECAY = Kind(float, 0, 1)
+DECAY = Kind(float, 0, 0.999)
 
 ROOT = {
     "seed": Kind(int, 0, 2**63 - 1),
@@ -76,6 +76,7 @@ ROOT = {
     "compile": Kind(bool),
     "channels_last": Kind(bool, null=True),
     "deterministic": Kind(bool),
+    "save.seconds": Kind(float, 0),
     "resume": Kind(str, null=True),
     "checkpoint": Kind(str, choices=("best", "last")),
     "split": Kind(str, choices=("train", "valid", "test")),
@@ -119,6 +120,6 @@ def kind(key: str, default: Any) -> Kind | None:
     name = key.split(".")[-1]
     if name in ANYWHERE and isinstance(default, (int, float)):
         return ANYWHERE[name]
-    if default is None or isinstance(default, dict):
+    if default is None or isinstance(default, dict) or str(default).startswith("${"):
         return None
     return Kind(type(default)) if isinstance(default, (bool, int, float, str, list)) else None

@@ -4,6 +4,7 @@ Written beside the target, flushed, synced and renamed, so that a reader sees th
 Nothing in it can execute.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -22,9 +23,9 @@ Tensors = dict[str, Tensor]
 def write(path: Path, tensors: Tensors, plain: dict[str, Any]) -> None:
     """Write a checkpoint in one piece. Raises StorageError; the former file then still stands."""
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    content = save(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, {"state": json.dumps(plain)}
-    )
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = json.dumps(plain)
+    content = save(tensors, {"state": text, "sha256": digest(tensors, text)})
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -37,6 +38,15 @@ def write(path: Path, tensors: Tensors, plain: dict[str, Any]) -> None:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}); the former checkpoint still stands"
         ) from error
+
+
+def digest(tensors: Tensors, text: str) -> str:
+    """Return the SHA-256 of all that a checkpoint holds, so that a single flipped bit is noticed."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        total.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        total.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def sync(folder: Path) -> None:
@@ -54,8 +64,11 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise CheckpointError(f"{path}: no checkpoint; the run stopped before its first one")
     try:
         with safe_open(path, "pt") as file:
-            plain = json.loads((file.metadata() or {})["state"])
-            return {name: file.get_tensor(name) for name in file.keys()}, plain  # noqa: SIM118 (not a dict)
+            stated = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if digest(tensors, stated["state"]) != stated["sha256"]:
+            raise ValueError("its SHA-256 is not the one that was written")
+        return tensors, json.loads(stated["state"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); no state can be read from it") from error
 

@@ -74,13 +74,15 @@ class Engine:
         planned = self.settings.epochs * len(train)
         self.clock = self.clock._replace(steps=min(planned, self.settings.max_steps or planned))
         deadline = Deadline(self.settings.max_time)
-        while self.clock.step < self.clock.steps and not self.best.exhausted and not deadline:
+        while self.clock.step < self.clock.steps and not self.best.exhausted:
             self.train_epoch(train, lambda: stop or deadline)
             if stop:
                 return False
             scores = self.score(valid)
             self.finish_epoch(scores, early=self.position < len(train))
             epoch_end(scores)
+            if deadline:
+                break
         return True
 
     def train_epoch(self, train: Any, ended: Callable[[], Any]) -> None:

@@ -46,9 +46,21 @@ def players(
     for name, parameters in wanted.items():
         groups = [group for given in regroup(parameters) for group in split(given, by_layer, named, unused)]
         if groups:
-            made[name] = Player(name, optimizer(groups, **by_player.get(name, {})))
+            made[name] = Player(name, make(optimizer, groups, by_player.get(name, {})))
     if unused:
         raise ConfigError(f"layers: no parameter is named like {', '.join(sorted(unused))}; `dl show` lists the names")
+    return made
+
+
+def make(optimizer: Callable[..., Optimizer], groups: list[dict[str, Any]], settings: dict[str, Any]) -> Optimizer:
+    """Return an optimizer of parameter groups. Raises ConfigError for settings that it does not have."""
+    try:
+        made = optimizer(groups, **settings)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ConfigError(f"the optimizer cannot be made with these settings: {error}") from error
+    known = {"params", *made.defaults}
+    for name in {key for group in groups for key in group} - known:
+        raise ConfigError(f"layers: {type(made).__name__} has no setting {name!r}; it has {', '.join(made.defaults)}")
     return made
 
 

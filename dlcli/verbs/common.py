@@ -1,5 +1,6 @@
 """What the verbs share: data, device and model of a config."""
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -35,9 +36,19 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
         raise DataError("the config names no source of data; choose one with data=NAME (`dl ls data`)")
     splits = build(config["source"], plugins).load(Path(root).expanduser())
     check(splits, splits.facts.get("classes"))
+    if "path" in config["source"]:  # files of the user's own may change; all others are checked where they are read
+        splits.facts["sha256"] = fingerprint(splits)
     for note in splits.facts.get("notes", ()):
         print(note)
     return splits
+
+
+def fingerprint(splits: Any) -> str:
+    """Return the SHA-256 of all examples of all splits."""
+    total = hashlib.sha256()
+    for column in (column for split in (splits.train, splits.valid, splits.test) for column in split):
+        total.update(column.contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def stated(facts: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +79,7 @@ def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = 
 def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
     """Return one split of a data set. Raises DataError if its facts differ from those that the run was trained with."""
     known = record.get("config", {}).get("data", {})
-    for fact in ("features", "classes", "labels", "targets", "names"):
+    for fact in ("features", "classes", "labels", "targets", "names", "sha256"):
         if known.get(fact) is not None and splits.facts.get(fact, known[fact]) != known[fact]:
             now = splits.facts[fact]
             raise DataError(f"the data has {fact}={now}, the run was trained with {known[fact]}; use the same data")

@@ -1,5 +1,7 @@
 """Keep a training: checkpoints when they are due, and a status that `dl ls runs` reads."""
 
+import os
+import platform
 import time
 from typing import Any
 
@@ -34,5 +36,14 @@ class Keeper:
         """Write the status of the run."""
         best = self.engine.best
         self.run.write(
-            "status.json", {"state": status, "monitor": best.monitor, "score": best.score, "at": best.step, **position}
+            "status.json",
+            {
+                "state": status,
+                "monitor": best.monitor,
+                "score": best.score,
+                "at": best.step,
+                "pid": os.getpid(),
+                "host": platform.node(),
+                **position,
+            },
         )

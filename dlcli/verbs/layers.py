@@ -4,6 +4,7 @@ A weight that is used at several places of a map makes a connection at each: con
 times map positions, and for pooling the inputs that each output looks at.
 """
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,9 +25,9 @@ class Layer(NamedTuple):
     connections: int
 
 
-def layers(node: dict[str, Any], facts: dict[str, Any]) -> list[Layer]:
+def layers(node: dict[str, Any], facts: dict[str, Any], plugins: Iterable[str] = ()) -> list[Layer]:
     """Return the layers of a model node in the order in which they run on one made-up batch."""
-    model = build(node).eval()
+    model = build(node, plugins).eval()
     rows: list[Layer] = []
     for name, module in model.named_modules():
         if not list(module.children()):

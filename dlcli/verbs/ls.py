@@ -1,10 +1,12 @@
 """`dl ls`: what there is, as a table; neither Hydra nor torch is needed."""
 
+import platform
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +28,11 @@ def ls(what: str, pattern: str, config_dir: Path | None) -> None:
         near = get_close_matches(what, [*known, "runs"], 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"ls {what}: no such list; {hint}there are {', '.join(known)} and runs")
+    if table.row_count == 0:
+        print(
+            "no runs yet" if what.startswith("run") and pattern == "*" else f"nothing in {what} is named like {pattern}"
+        )
+        return
     Console(highlight=False).print(table)
 
 
@@ -65,7 +72,15 @@ def run_rows(pattern: str, outputs: Path) -> Iterator[tuple[str, str, str, str, 
         if fnmatch(name, pattern) or fnmatch(run.path.parent.name, pattern):
             status = run.status
             score = f"{status['monitor']} {status['score']:.4g}" if status.get("score") is not None else ""
-            yield name, str(status.get("state", "")), str(status.get("step", "")), score, age(run.path)
+            yield name, state(status), str(status.get("step", "")), score, age(run.path)
+
+
+def state(status: dict[str, Any]) -> str:
+    """Return the state of a run; one that says it is running, but whose process is gone, has died."""
+    told = str(status.get("state", ""))
+    if told == "running" and status.get("host") == platform.node() and not Path(f"/proc/{status.get('pid')}").exists():
+        return "died" if Path("/proc/self").exists() else told
+    return told
 
 
 def age(path: Path) -> str:

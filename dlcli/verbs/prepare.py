@@ -57,9 +57,15 @@ def require_facts(config: Any) -> None:
     raw: Any = OmegaConf.to_container(config.model, resolve=False)
     for fact in ("classes", "labels", "targets", "features", "channels"):
         if f"'${{data.{fact}}}'" in str(raw) and config.data.get(fact) is None:
-            raise ConfigError(
-                f"data={config.data.name} has no {fact}, which model={config.name} needs; `dl ls models` names others"
-            )
+            needs = f"data={config.data.name} has no {fact}, which model={config.name} needs"
+            raise ConfigError(f"{needs}; {other(config.data)}")
+
+
+def other(facts: Any) -> str:
+    """Name models that fit what the data do have."""
+    kinds = {"targets": "linear or mlp_regression", "classes": "softmax or mlp", "labels": "mlp_multilabel"}
+    fitting = [models for fact, models in kinds.items() if facts.get(fact) is not None]
+    return f"try model={fitting[0]}" if fitting else "`dl ls models` names others"
 
 
 def make_model(values: dict[str, Any], device: torch.device) -> Model:

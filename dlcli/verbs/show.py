@@ -1,5 +1,6 @@
 """`dl show`: a composed config with the origin of each value, and the layers of its model."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def show(overrides: list[str], config_dir: Path | None) -> None:
     origin = origins(overrides)
     for key, value in flatten(config):
         if not isinstance(value, dict) or not value:
-            table.add_row(key, str(value), origin.get(key, ""))
+            table.add_row(key, json.dumps(value), origin.get(key, ""))
     console.print(table)
     console.print(layer_table(config))
 
@@ -46,13 +47,19 @@ def origins(overrides: list[str]) -> dict[str, str]:
 
 def layer_table(config: Any) -> Table:
     """Return the layers of a model: output shape, weights, connections."""
+    from omegaconf import open_dict
+
     from dlcli.verbs.common import plain
     from dlcli.verbs.layers import layers
 
+    with open_dict(config):
+        for fact, value in (("target_mean", 0.0), ("target_std", 1.0)):  # known only when loaded; they change no shape
+            if config.data.get("targets") and config.data.get(fact) is None:
+                config.data[fact] = [value] * config.data.targets
     facts = plain(config.data)
     table = Table("layer", "kind", "output", "weights", "connections", box=None)
     total = [0, 0]
-    for layer in layers(model_node(config), facts):
+    for layer in layers(model_node(config), facts, config.plugins):
         total = [total[0] + layer.weights, total[1] + layer.connections]
         table.add_row(
             layer.name, layer.kind, " x ".join(map(str, layer.shape)), f"{layer.weights:,}", f"{layer.connections:,}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlcli.config import compose, paths
 from dlcli.config.check import check
-from dlcli.errors import SweepError
+from dlcli.errors import DlError, Interrupted, SweepError
 
 
 def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_run: bool) -> None:
@@ -23,7 +23,11 @@ def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_
         single(overrides)
         return
     folder = Path(config.paths.outputs) / "sweeps" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    compose.run(job, "train", ["--multirun"], [f"hydra.sweep.dir={folder}", *overrides])
+    try:
+        compose.run(job, "train", ["--multirun"], [f"hydra.sweep.dir={folder}", *overrides])
+    except KeyboardInterrupt as stop:
+        conclude(folder)
+        raise Interrupted("the sweep was stopped; jobs that are not in the table did not start") from stop
     conclude(folder)
 
 
@@ -48,7 +52,6 @@ def job(config: Any) -> float | None:
     """Train one job of a sweep; its outcome is written down at once, and a failure does not end the others."""
     from hydra.core.hydra_config import HydraConfig
 
-    from dlcli.errors import DlError, Interrupted
     from dlcli.verbs.train import train
 
     hydra = HydraConfig.get()
@@ -58,8 +61,10 @@ def job(config: Any) -> float | None:
     try:
         scores = train(config, overrides)
         row |= {"scores": scores}
-    except Interrupted:
-        raise
+    except Interrupted as stop:
+        note(hydra.sweep.dir, row | {"state": "interrupted"})
+        print(stop)
+        raise KeyboardInterrupt from stop  # launchers go on to the next job after any mere Exception
     except Exception as error:  # one job must not end the others, whatever it dies of
         row |= {
             "state": "failed",
@@ -67,9 +72,14 @@ def job(config: Any) -> float | None:
             "code": getattr(error, "code", DlError.code),
         }
         print(f"job {hydra.job.num} failed: {error}")
-    with (Path(hydra.sweep.dir) / "jobs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    note(hydra.sweep.dir, row)
     return next(iter(row.get("scores", {}).values()), None)
+
+
+def note(folder: str, row: dict[str, Any]) -> None:
+    """Write down the outcome of a job."""
+    with (Path(folder) / "jobs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def dry(config: Any, overrides: Sequence[str]) -> None:

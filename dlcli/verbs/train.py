@@ -3,44 +3,40 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from dlcli.config.check import parse
-from dlcli.engine import checkpoint, state
 from dlcli.engine.signals import Stop, listening
-from dlcli.errors import ConfigError, Interrupted, RunError
+from dlcli.errors import Interrupted
 from dlcli.log import Log, Ticker, clock
 from dlcli.model import Model
-from dlcli.run import Run, find
+from dlcli.run import Run
+from dlcli.verbs import resume
 from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.prepare import Setup, prepare
 
-CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.", "plugins")
-
 
 def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
     """Train as the config says, in a new run folder or in the one to resume; return the best scores."""
-    run = None
-    if config.resume:
-        run = find(Path(config.paths.outputs), None if config.resume == "last" else config.resume)
-        tensors, position = checkpoint.read(run / "checkpoints" / "last.safetensors")
-        config = continued(run, config, overrides)
-    setup = prepare(config)
+    run = resume.wanted(config) if config.resume else None
+    setup = prepare(resume.continued(run, config, overrides) if run else config)
     if run:
-        state.restore(setup.engine, tensors, position, run)
-        best = run / "checkpoints" / "best.safetensors"
-        setup.engine.best_weights = checkpoint.part(checkpoint.read(best)[0], "model") if best.exists() else {}
-        log = Log(run.path, setup.engine.clock.step)
+        resume.restore(run, setup)
     else:
         record = {"config": setup.config, "overrides": list(overrides), **environment()}
         name = f"{setup.config['name']}-{setup.config['data']['name']}"
         run = Run.create(Path(setup.config["paths"]["outputs"]), name, record)
-        log = Log(run.path)
+    if setup.engine.clock.step >= planned(setup):
+        print(f"{run}: already finished; go on with more epochs: {longer(run, setup)}")
+        return run.read("report.json")["scores"]
+    log = Log(run.path, setup.engine.clock.step if config.resume else None)
     setup.engine.log = log
     try:
-        announce(log, run, setup, overrides)
-        return learn(run, log, setup)
+        with listening() as stop:
+            announce(log, run, setup, overrides)
+            seconds = learn(run, log, setup, stop)
+        return finish(run, log, setup, seconds)
     except BaseException:
         if run.status.get("state") == "running":
             run.write("status.json", run.status | {"state": "stopped"})
@@ -49,26 +45,16 @@ def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
         log.close()
 
 
-def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
-    """Return the config of a run with the few changes that keep its result exact. Raises ConfigError for others.
+def planned(setup: Setup) -> int:
+    """Return how many steps the run is to have."""
+    total = setup.config["epochs"] * len(setup.train)
+    return min(total, setup.config["max_steps"] or total)
 
-    Whose code may run is for the command line to say, never for the file of a run.
-    """
-    from omegaconf import OmegaConf
 
-    saved = run.record["config"] | {"plugins": list(now.plugins)}
-    if lost := [key for key in now if key not in saved]:
-        raise RunError(f"{run}/run.json: damaged or of another version (it has no {', '.join(lost)}); it cannot go on")
-    config = OmegaConf.create(saved)
-    for override in overrides:
-        parsed = parse(override)
-        if not parsed.key_or_group.startswith(CONTINUABLE):
-            known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
-            raise ConfigError(
-                f"{override}: cannot change when a run is resumed; {known} can. Start a new run for the rest"
-            )
-        OmegaConf.update(config, parsed.key_or_group, parsed.value())
-    return config
+def longer(run: Run, setup: Setup) -> str:
+    """Return the command that makes a run twice as long."""
+    limit = "max_steps" if setup.config["max_steps"] else "epochs"
+    return f"dl train resume={quote(str(run))} {limit}={2 * setup.config[limit]}"
 
 
 def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None:
@@ -86,8 +72,8 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
 
 
-def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
-    """Run the loop under the eyes of log, keeper and signals; return the best scores."""
+def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
+    """Run the loop under the eyes of log, keeper and signals; return the seconds it took."""
     engine, config = setup.engine, setup.config
     began = time.monotonic()
     keeper = Keeper(run, engine, config["save"]["seconds"])
@@ -97,8 +83,7 @@ def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
         list(dict.fromkeys(["loss", engine.best.monitor])),
     )
     log.pictures("config", {"config": f"```\n{config}\n```"}, 0)
-    total = config["epochs"] * len(setup.train)
-    log.ticker = Ticker(log.console, min(total, config["max_steps"] or total), engine.clock.step)
+    log.ticker = Ticker(log.console, planned(setup), engine.clock.step)
 
     def epoch_end(scores: dict[str, float]) -> None:
         look(log, setup, scores)
@@ -106,21 +91,21 @@ def learn(run: Run, log: Log, setup: Setup) -> dict[str, float]:
         if keeper.due():
             keeper.save("running")
 
-    with listening() as stop:
-        try:
-            complete = engine.fit(setup.train, setup.valid, stop, epoch_end)
-        finally:
-            log.ticker.close()
-        if not complete:
-            keeper.save("interrupted")
-            raise interruption(run, engine.clock.step, stop)
-        keeper.save("done")
-    return finish(run, log, setup, time.monotonic() - began)
+    try:
+        complete = engine.fit(setup.train, setup.valid, stop, epoch_end)
+    finally:
+        log.ticker.close()
+    keeper.save("done" if complete else "interrupted")
+    if not complete:
+        raise interruption(run, engine.clock.step, stop)
+    return time.monotonic() - began
 
 
 def interruption(run: Run, step: int, stop: Stop) -> Interrupted:
     """Return the error that ends an interrupted run with the right exit code."""
-    error = Interrupted(f"stopped after step {step}; everything is saved. Go on with: dl train resume={run}")
+    error = Interrupted(
+        f"stopped after step {step}; everything is saved. Go on with\ndl train resume={quote(str(run))}"
+    )
     error.code = stop.code or 130
     return error
 
@@ -175,12 +160,15 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
 def next_commands(run: Run, setup: Setup) -> list[str]:
     """Return the commands that make sense for this run."""
     kind, data = type(setup.engine.model), setup.config["data"]
-    found = [f"dl eval {run}"]
+    verbs = ["eval"]
     if kind.sample is not Model.sample:
-        found.append(f"dl sample {run}")
+        verbs.append("sample")
     if data["kind"] == "images" and "forward" in vars(kind):
-        found.append(f"dl attack {run}")
-    return [*found, f"dl train resume={run} epochs={2 * setup.config['epochs']}"][:3]
+        verbs.append("attack")
+    own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""
+    return [f"{command}{own}" for command in [*(f"dl {verb} {quote(str(run))}" for verb in verbs), longer(run, setup)]][
+        :3
+    ]
 
 
 def brief(scores: dict[str, float], monitor: str) -> str:
