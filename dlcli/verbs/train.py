@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from dlcli.engine.loop import Engine
 from dlcli.engine.signals import Stop, listening
 from dlcli.errors import Interrupted
 from dlcli.log import Log, Ticker, clock
@@ -80,7 +81,7 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
     keeper.note("running", engine.clock._asdict())
     log.settings(
         flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}),
-        list(dict.fromkeys(["loss", engine.best.monitor])),
+        declared(engine),
     )
     log.pictures("config", {"config": f"```\n{config}\n```"}, 0)
     log.ticker = Ticker(log.console, planned(setup), engine.clock.step)
@@ -99,6 +100,11 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
     if not complete:
         raise interruption(run, engine.clock.step, stop)
     return time.monotonic() - began
+
+
+def declared(engine: Engine) -> list[str]:
+    """Return the scores that stand in the table of hyperparameters: loss and monitored score."""
+    return list(dict.fromkeys(["loss", engine.best.monitor]))
 
 
 def interruption(run: Run, step: int, stop: Stop) -> Interrupted:
@@ -145,7 +151,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     report = engine.model.report(measured)
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     log.figures("valid", figures, engine.best.step)
-    log.scalars({f"final/{name}": value for name, value in scores.items()}, engine.clock.step)
+    log.scalars({f"final/{name}": scores[name] for name in declared(engine) if name in scores}, engine.clock.step)
     numbers = {name: value for name, value in report.items() if name not in figures}
     run.write(
         "report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers}
