@@ -1,6 +1,6 @@
 """A run folder: everything that `eval`, `sample` and `attack` need, and nothing that can execute.
 
-outputs/<model>-<data>/<time>-<suffix>/
+outputs/<model>-<data>/<time>/
     run.json        the composed config as plain data, facts, versions, git commit and diff, command, seed
     status.json     state, best score, position
     checkpoints/    last.safetensors, best.safetensors
@@ -10,7 +10,6 @@ outputs/<model>-<data>/<time>-<suffix>/
 import json
 import os
 import re
-import secrets
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,11 +32,9 @@ class Run:
         """Make a folder that nobody else has, and write the record into it. Raises StorageError."""
         if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
             raise ConfigError(f"name={name}: letters, digits and . + - _ only; it becomes the name of a folder")
-        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        run = cls((outputs / name / f"{stamp}-{secrets.token_hex(2)}").absolute())
         try:
-            run.path.parent.mkdir(parents=True, exist_ok=True)
-            run.path.mkdir()  # exclusive: of two runs in one second each gets its own
+            (outputs / name).mkdir(parents=True, exist_ok=True)
+            run = cls(fresh((outputs / name).absolute()))
             for folder in ("checkpoints", "figures", "samples"):
                 (run.path / folder).mkdir()
             run.write("run.json", record)
@@ -86,6 +83,17 @@ class Run:
     def status(self) -> dict[str, Any]:
         """State, position and best score; empty before the first checkpoint."""
         return self.read("status.json") if (self / "status.json").exists() else {}
+
+
+def fresh(folder: Path) -> Path:
+    """Make a new folder that is named for this microsecond: names sort by time, and no two runs share one."""
+    while True:
+        path = folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
 
 
 def brief(path: Path) -> str:

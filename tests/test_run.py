@@ -1,0 +1,53 @@
+"""Run folders: one for each run, in the order in which they began, found by what people type."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dlcli.errors import ConfigError, RunError, StorageError
+from dlcli.run import Run, find, runs
+
+RECORD = {"config": {"model": {}, "data": {}}}
+
+
+def create(name="mlp-iris") -> Run:
+    """Make a run with something like a checkpoint."""
+    run = Run.create(Path("outputs"), name, RECORD)
+    (run / "checkpoints/last.safetensors").touch()
+    return run
+
+
+def test_two_hundred_runs_at_once_get_two_hundred_folders():
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: create(), range(200)))
+    assert len({run.path for run in made}) == 200
+
+
+def test_runs_are_in_the_order_in_which_they_began():
+    made = [create(name) for name in ("b-x", "a-x", "b-x", "a-x")]
+    assert [run.path for run in runs(Path("outputs"))] == [run.path for run in made]
+
+
+def test_a_run_is_found_by_path_by_name_and_by_nothing():
+    first, second = create("mlp-iris"), create("vae-digits")
+    for name in (str(first), first.path.name, "mlp-iris", str(first.path), f"mlp-iris/{first.path.name}"):
+        assert find(Path("outputs"), name).path == first.path
+    assert find(Path("outputs"), None).path == second.path
+    Run.create(Path("outputs"), "dead-run", RECORD)  # it has no checkpoint: nothing can be done with it
+    assert find(Path("outputs"), None).path == second.path
+    with pytest.raises(RunError, match="did you mean vae-digits"):
+        find(Path("outputs"), "vae-digit5")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", ".hidden", "", "a b", "a\nb"])
+def test_names_stay_inside_the_outputs(name):
+    with pytest.raises(ConfigError):
+        Run.create(Path("outputs"), name, RECORD)
+    assert not Path("outputs").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told():
+    Path("outputs").write_text("a file, not a folder")
+    with pytest.raises(StorageError, match=r"paths\.outputs=DIR"):
+        create()
