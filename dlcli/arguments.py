@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from dlcli.config import catalog, paths
+from dlcli.config import catalog, paths, schema
 from dlcli.errors import ConfigError
 
 VERBS = ("train", "eval", "sample", "attack", "show")
@@ -20,7 +20,6 @@ FLAGS = {
     "--install-completion",
     "--show-completion",
 }
-FREE = ("players", "layers")  # nodes that the user fills
 VALUE = re.compile(r"^(?!-)|^-[\d.]")  # what may follow a key: no flag, but perhaps a negative number
 SHORT = re.compile(r"^--(?P<key>[A-Za-z_][\w.]*)(?:=(?P<value>.*))?$")
 
@@ -47,7 +46,7 @@ def forgive(words: list[str]) -> tuple[list[str], list[str]]:
 def assignments(words: list[str] | None) -> list[str]:
     """Return the words as assignments; `resume` alone is `resume=last`, and settings by player or layer may be new."""
     tidy = ["resume=last" if word == "resume" else word.strip().rstrip(",") for word in words or []]
-    return [f"++{word}" if word.startswith(FREE) else word for word in tidy]
+    return [f"++{word}" if word.startswith(schema.FREE) else word for word in tidy]
 
 
 def run_and_config(verb: str, words: list[str] | None, config_dir: Path | None) -> tuple[Any, dict[str, Any]]:

@@ -98,7 +98,7 @@ def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Ite
             example = f"{key}.{next(iter(leaves[key]), 'KEY')}"
             yield f"{override.input_line}: {key} holds other keys; set one of them, such as {example}"
             continue
-        if key not in leaves and not inside_free_node(base, key):
+        if key not in leaves and not key.startswith(schema.FREE):
             yield f"{override.input_line}: no such key; {nearest(key, leaves, verb, choices)}"
             continue
         rule = schema.kind(key, leaves.get(key))
@@ -123,11 +123,6 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield f"{prefix}{key}", value
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{key}.")
-
-
-def inside_free_node(base: Any, key: str) -> bool:
-    """Tell whether a key lies in a node that the user fills: settings by player or layer."""
-    return key.split(".")[0] in ("players", "layers")
 
 
 def nearest(key: str, leaves: dict[str, Any], verb: str, choices: Choices) -> str:

@@ -50,6 +50,8 @@ class Kind(NamedTuple):
         return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{' or null' if self.null else ''}"
 
 
+FREE = ("players", "layers")  # nodes that the user fills: optimizer settings by player and by layer
+
 POSITIVE = Kind(float, 0, open=True)
 COUNT = Kind(int, 1)
 SHARE = Kind(float, 0, 1)

@@ -158,6 +158,8 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     )
     best = f"best at step {engine.best.step}: {brief(scores, engine.best.monitor)}"
     log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; {best}")
+    if setup.config["overfit"]:
+        log.say("overfit  the loss above should be next to nothing; if it is not, look for a fault in model or data")
     log.say(f"files    {run}: run.json report.json scalars.csv figures/ checkpoints/")
     log.say("next     " + "\n         ".join(next_commands(run, setup)))
     return scores
@@ -171,10 +173,9 @@ def next_commands(run: Run, setup: Setup) -> list[str]:
         verbs.append("sample")
     if data["kind"] == "images" and "forward" in vars(kind):
         verbs.append("attack")
+    commands = [*(f"dl {verb} {quote(str(run))}" for verb in verbs), longer(run, setup)]
     own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""
-    return [f"{command}{own}" for command in [*(f"dl {verb} {quote(str(run))}" for verb in verbs), longer(run, setup)]][
-        :3
-    ]
+    return [command + own for command in commands[:3]]
 
 
 def brief(scores: dict[str, float], monitor: str) -> str:
