@@ -125,6 +125,8 @@ FAULTS = [
     (("train", "name=../../x", "data=iris"), 2, ["it becomes the name of a folder"]),
     (("train", "-m", "model=mlp,lenet", "data=iris"), 2, ["data=iris has no channels"]),
     (("show", "lenet"), 2, ["did you mean model=lenet?"]),
+    (("train", "model.net.outputs=7", "data=iris"), 2, ["the net has 7 outputs for 3 classes"]),
+    (("train", "model.net.inputs=7", "data=iris"), 2, ["model=mlp does not fit data=iris"]),
     (("trian",), 2, ["No such command 'trian'. Did you mean 'train'?"]),
     (("train", "--dri-run"), 2, ["No such option", "--dry-run"]),
 ]
@@ -192,6 +194,15 @@ def test_a_sweep_runs_every_job_and_tells_means_and_failures(dl):
     assert "±" in out
     states = sorted(json.loads(path.read_text())["state"] for path in Path("outputs").glob("*/*/status.json"))
     assert states == ["done", "done", "stopped", "stopped"]
+
+
+def test_a_sweep_runs_in_parallel_with_a_launcher_that_others_wrote(dl):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *QUICK, "seed=1,2")
+    code, out, err = dl("train", "-m", *words)
+    assert code == 0, err
+    assert "±" in out
+    assert len(list(Path("outputs").glob("mlp-iris/*/checkpoints/best.safetensors"))) == 2
 
 
 def test_a_sweep_finds_a_bad_value_before_its_first_job(dl):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli import figures, metrics
+from dlcli.errors import ConfigError
 from dlcli.model import Model
 from dlcli.models.supervised import answers, last_hidden
 
@@ -44,6 +45,8 @@ class Classifier(Model):
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         logits = self(batch.x)
+        if logits.shape[1] != self.classes:
+            raise ConfigError(f"the net has {logits.shape[1]} outputs for {self.classes} classes; they must be as many")
         return {"loss": F.cross_entropy(logits, batch.y, reduction="none"), "logits": logits, "truth": batch.y}
 
     def score(self, measured: dict[str, Tensor]) -> dict[str, float]:

@@ -47,6 +47,7 @@ def prepare(config: Any) -> Setup:
     randomness.seed_all(values["seed"])
     model = make_model(values, choice.device)
     train_set, valid_set, sampled = loaders(values, splits, choice.device)
+    rehearse(model, valid_set, values)
     return Setup(values, splits, choice, make_engine(values, model, choice.device), train_set, valid_set, sampled)
 
 
@@ -102,6 +103,17 @@ def make_engine(values: dict[str, Any], model: Model, device: torch.device) -> E
         ),
         schedule=build(values["schedule"], values["plugins"]),
     )
+
+
+def rehearse(model: Model, examples: Resident, values: dict[str, Any]) -> None:
+    """Measure two examples before anything is written, so that a net that does not fit the data is told at once."""
+    model.eval()
+    try:
+        with torch.no_grad(), randomness.aside(0):
+            model.measure(examples.take(torch.arange(min(2, examples.examples))))
+    except (RuntimeError, IndexError, ValueError) as error:
+        fault = str(error).splitlines()[0]
+        raise ConfigError(f"model={values['name']} does not fit data={values['data']['name']}: {fault}") from error
 
 
 def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tuple[Resident, Resident, Resident]:
