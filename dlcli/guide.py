@@ -1,11 +1,12 @@
 """Help: worked examples, and the groups, options and keys of each verb, read from the config files."""
 
+import re
 import sys
 from typing import Any
 
 from typer.core import TyperCommand
 
-from dlcli.config import catalog, paths
+from dlcli.config import catalog, paths, schema
 
 EXAMPLES = """dl: train, evaluate, sample and attack everything in five deep-learning courses.
 
@@ -35,16 +36,33 @@ def defaults(verb: str) -> dict[str, str]:
     return chosen
 
 
-def rows(verb: str) -> list[tuple[str, str, str]]:
-    """Return key, default and meaning of everything that a verb takes."""
+def rows(verb: str) -> list[tuple[str, str, str, str]]:
+    """Return key, type, default and meaning of everything that a verb takes."""
     words = dict(word.split("=", 1) for word in sys.argv if "=" in word)
     chosen = {group: words.get(group, option) for group, option in defaults(verb).items()}
     entries = list(catalog.entries(paths.packaged() / f"{verb}.yaml"))
     for group, option in chosen.items():
         if group not in ("experiment", "data"):
             entries += catalog.own(group, option)
-    found = {entry.key: (entry.key, entry.value, entry.meaning) for entry in entries if entry.value}  # the last wins
-    return [row for key, row in found.items() if not key.endswith(("_target_", "_partial_"))]
+    found = {entry.key: entry for entry in entries if entry.value}  # the last wins
+    shown = [entry for key, entry in found.items() if not key.endswith(("_target_", "_partial_"))]
+    return [(entry.key, type_of(entry), entry.value, entry.meaning) for entry in shown]
+
+
+def type_of(entry: catalog.Entry) -> str:
+    """Return the type of a key: from the table if it stands there, else from how its default value is written."""
+    kind = schema.ROOT.get(entry.key)
+    if kind:
+        return {int: "int", float: "float", bool: "bool", str: "text", list: "list"}[kind.type]
+    for pattern, name in (
+        (r"-?\d+", "int"),
+        (r"-?[\d.]+(e-?\d+)?", "float"),
+        (r"true|false", "bool"),
+        (r"[\[{].*", "list"),
+    ):
+        if re.fullmatch(pattern, entry.value):
+            return name
+    return "" if entry.value.startswith("${") else "text"
 
 
 class Verb(TyperCommand):
@@ -60,7 +78,7 @@ class Verb(TyperCommand):
         groups = Table("group", "default", "options", title="groups: GROUP=OPTION", title_justify="left", box=None)
         for group, option in defaults(verb).items():
             groups.add_row(group, option, " ".join(paths.options(group)))
-        keys = Table("key", "default", "meaning", title="keys: KEY=VALUE", title_justify="left", box=None)
+        keys = Table("key", "type", "default", "meaning", title="keys: KEY=VALUE", title_justify="left", box=None)
         for row in rows(verb):
             keys.add_row(*row)
         console = Console(highlight=False)

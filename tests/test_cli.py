@@ -330,6 +330,8 @@ def test_help_shows_groups_and_keys(dl):
     assert code == 0
     for word in ("epochs", "passes over the training data", "optimizer.lr", "lenet", "cosine"):
         assert word in out
+    assert ["batch", "int", "64"] in [line.split()[:3] for line in out.splitlines()]
+    assert ["optimizer.lr", "float", "1.0e-3"] in [line.split()[:3] for line in out.splitlines()]
 
 
 def test_doctor(dl):
