@@ -76,4 +76,5 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     chosen = dict(word.split("=", 1) for word in words if "=" in word)
     keys = [entry.key for entry in catalog.entries(paths.packaged() / f"{verb}.yaml") if entry.value]
     keys += [entry.key for name, option in chosen.items() for entry in catalog.own(name, option) if entry.value]
-    return sorted({f"{key}=" for key in [*paths.groups(), *keys] if key.startswith(incomplete)})
+    shown = (key for key in [*paths.groups(), *keys] if not key.endswith(("_target_", "_partial_")))
+    return sorted({f"{key}=" for key in shown if key.startswith(incomplete)})
