@@ -31,8 +31,8 @@ from dlcli.verbs.common import revive
 CPU = torch.device("cpu")
 
 SEEDS = range(5)
-RECIPE = ["monitor=loss", "epochs=100", "batch=32", "schedule=cosine", "optimizer=adam", "optimizer.lr=5.0e-3"]
-DEEP = [*RECIPE, "model.net.widths=[64]", "optimizer.lr=1.0e-3"]
+RECIPE = ["monitor=loss", "epochs=100", "batch=32", "schedule=cosine", "optimizer=adam", "optimizer.lr=5.0e-2"]
+DEEP = [*RECIPE[:-1], "model.net.widths=[64]", "optimizer.lr=5.0e-3"]
 WIDE: dict[str, Any] = {"hidden_layer_sizes": (64,), "max_iter": 2000}
 ROWS = [
     *((data, "softmax", RECIPE, LogisticRegression(max_iter=1000)) for data in ("iris", "wine", "breast_cancer")),
