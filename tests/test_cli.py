@@ -69,7 +69,7 @@ def test_sampling_is_deterministic_by_seed(dl):
 FAULTS = [
     (("train", "model=resent"), 2, ["model=resent: no such model", "options:", "lenet"]),
     (("train", "model=lent"), 2, ["did you mean lenet?"]),
-    (("train", "optimizer.lrr=1"), 2, ["optimizer.lrr=1: no such key; did you mean optimizer.lr (default 0.001"]),
+    (("train", "optimizer.lrr=1"), 2, ["optimizer.lrr=1: no such key; did you mean optimizer.lr (default 0.001: "]),
     (("train", "epoch=3"), 2, ["epoch=3: no such key; did you mean epochs (default"]),
     (("train", "epochs=abc"), 2, ["epochs=abc: epochs must be a whole number >= 1"]),
     (("train", "epochs=0"), 2, ["epochs must be a whole number >= 1"]),
@@ -89,7 +89,7 @@ FAULTS = [
         ["data=iris has no", "which this model needs; data that has it:", "digits"],
     ),
     (("train", "model=linear", "data=iris"), 2, ["data=iris has no targets", "diabetes"]),
-    (("train", "data=table"), 2, ["data.source.path: must be given"]),
+    (("train", "data=table"), 2, ["data.source.path: must be given (CSV"]),
     (("train", "device=cuda"), 2, ["device=cuda: 0 GPUs found", "use device=cpu or device=auto"]),
     (("train", "data=mnist", "paths.data=nowhere"), 3, ["nowhere", "train-images-idx3-ubyte.gz", "data=digits"]),
     (("train", "data=iris", "batch=200"), 3, ["90 examples but a batch takes 200", "set batch=90"]),

@@ -3,13 +3,14 @@
 Each fault is one line: what was written, the rule, and the nearest key or option with its type and default.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from dlcli.config import catalog, paths, schema
-from dlcli.config.compose import compose, loader
+from dlcli.config.compose import choices, compose, loader
 from dlcli.errors import ConfigError
 
 Choices = dict[str, str]
@@ -83,7 +84,7 @@ def unknown_options(override: Any) -> Iterator[str]:
 def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Iterator[str]:
     """Yield the faults of all value overrides, given one choice of options."""
     base = compose(verb, picks)
-    choices = dict(pick.split("=", 1) for pick in picks) | chosen(base)
+    selected = functools.cache(lambda: choices(verb, picks))  # only a fault needs it, and it costs a composition
     leaves = dict(flatten(base))
     yield from missing_facts(base)
     for override in values:
@@ -99,19 +100,13 @@ def faulty_values(verb: str, values: Sequence[Any], picks: Sequence[str]) -> Ite
             yield f"{override.input_line}: {key} holds other keys; set one of them, such as {example}"
             continue
         if key not in leaves and not key.startswith(schema.FREE):
-            yield f"{override.input_line}: no such key; {nearest(key, leaves, verb, choices)}"
+            yield f"{override.input_line}: no such key; {nearest(key, leaves, verb, selected())}"
             continue
         rule = schema.kind(key, leaves.get(key))
         for assignment in sweep(override):
             fault = rule and rule.fault(parse(assignment).value())
             if fault:
-                yield f"{assignment}: {key} {fault}{explain(key, leaves.get(key), verb, choices)}"
-
-
-def chosen(config: Any) -> Choices:
-    """Return the option of each group by its name, where the config states it."""
-    named = {group: config.get(group, {}).get("name") for group in paths.groups() if hasattr(config.get(group), "get")}
-    return {group: name for group, name in named.items() if isinstance(name, str)}
+                yield f"{assignment}: {key} {fault}{explain(key, leaves.get(key), verb, selected())}"
 
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -125,23 +120,24 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(value, f"{prefix}{key}.")
 
 
-def nearest(key: str, leaves: dict[str, Any], verb: str, choices: Choices) -> str:
+def nearest(key: str, leaves: dict[str, Any], verb: str, selected: Choices) -> str:
     """Name the known keys that look most like a mistaken one."""
+    leaves = {leaf: value for leaf, value in leaves.items() if not isinstance(value, dict)}
     near = get_close_matches(key, leaves, 2, 0.6)
     last = key.split(".")[-1]
     near += [leaf for leaf in leaves if get_close_matches(last, [leaf.split(".")[-1]], 1, 0.75) and leaf not in near]
     if not near:
         return f"`dl {verb} --help` lists the keys"
     return (
-        "did you mean " + " or ".join(f"{leaf}{explain(leaf, leaves[leaf], verb, choices)}" for leaf in near[:2]) + "?"
+        "did you mean " + " or ".join(f"{leaf}{explain(leaf, leaves[leaf], verb, selected)}" for leaf in near[:2]) + "?"
     )
 
 
-def explain(key: str, default: Any, verb: str, choices: Choices) -> str:
+def explain(key: str, default: Any, verb: str, selected: Choices) -> str:
     """Return type, default and meaning of a key in brackets."""
     if isinstance(default, dict):
         return ""
-    meaning = catalog.meaning(key, verb, choices)
+    meaning = catalog.meaning(key, verb, selected)
     shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
     return f" (default {shown}{': ' + meaning if meaning else ''})"
 
@@ -151,7 +147,9 @@ def complete(verb: str, config: Any, overrides: Sequence[str]) -> Any:
     faults = []
     for key, value in flatten(config):
         if value == "???":
-            faults.append(f"{key}: must be given ({catalog.meaning(key, verb, chosen(config))}), as {key}=VALUE")
+            faults.append(
+                f"{key}: must be given ({catalog.meaning(key, verb, choices(verb, overrides))}), as {key}=VALUE"
+            )
             continue
         rule = schema.ROOT.get(key) or (schema.kind(key, value) if not isinstance(value, dict) else None)
         fault = rule and not str(value).startswith("${") and rule.fault(value)

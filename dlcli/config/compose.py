@@ -36,6 +36,14 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
     return compose(verb, list(overrides))
 
 
+def choices(verb: str, overrides: Sequence[str]) -> dict[str, str]:
+    """Return the option that each group ends up with. Call it inside `loader()`."""
+    from hydra import compose
+
+    chosen = compose(verb, list(overrides), return_hydra_config=True).hydra.runtime.choices
+    return {str(group): str(option) for group, option in chosen.items() if "/" not in str(group)}
+
+
 def run(task: Callable[[Any], Any], verb: str, flags: Sequence[str], overrides: Sequence[str]) -> Any:
     """Run a task under `hydra.main`, so that multirun, sweepers and launchers are Hydra's own.
 
