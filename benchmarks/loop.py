@@ -1,7 +1,8 @@
 """What the engine costs: a step of `dlcli.engine.loop.Engine` against a step of a hand-written loop.
 
-Both sides start from the same seed, see the same batches and end every block with the same weights, to the bit, or the
-benchmark fails. A block is 200 steps: permutation and batches are counted, building the net is not.
+Both sides start from the same seed, see the same batches and end with the same weights after 200 steps, and after every
+block, to the bit, or the benchmark fails. A block is 50 steps, short, because noise comes in seconds: permutation and
+batches are counted, building the net is not.
 """
 
 import statistics
@@ -23,7 +24,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(given.threads)
-    data, steps, rounds = common.data_name(given.quick), *((20, 2) if given.quick else (200, 15))
+    data, steps, rounds = common.data_name(given.quick), *((20, 2) if given.quick else (50, 30))
     rows = [row(family, data, steps, rounds, logged) for family in hand.NETS for logged in (False, True)]
     common.show(rows, given)
 
@@ -32,9 +33,9 @@ def row(family: str, data: str, steps: int, rounds: int, logged: bool) -> list[s
     """Compare the two loops on one family."""
     import ours
 
-    made = ours.setup(family, data, f"log.every={max(1, steps // 4)}")
-    _, reference = hand_block(family, made, steps)  # and warm-up
-    engine_block(made, steps, logged)
+    made = ours.setup(family, data, f"log.every={steps}")  # 50, the default
+    require_same(family, engine_block(made, 4 * steps, logged)[1], hand_block(family, made, 4 * steps)[1])  # and warm-up
+    _, reference = hand_block(family, made, steps)
 
     def engine() -> float:
         seconds, weights = engine_block(made, steps, logged)
@@ -46,11 +47,14 @@ def row(family: str, data: str, steps: int, rounds: int, logged: bool) -> list[s
         require_same(family, weights, reference)
         return seconds / steps
 
-    mine, peer = common.in_turn([engine, by_hand], rounds)
-    extra = statistics.median(a - b for a, b in zip(mine, peer, strict=True))
+    def same_net() -> float:
+        return hand_block(family, made, steps, ours.net_and_loss(made))[0] / steps
+
+    mine, peer, twin = common.in_turn([engine, by_hand, same_net], rounds)
+    extra, loop = (statistics.median(a - b for a, b in zip(mine, other, strict=True)) for other in (peer, twin))
     met = common.ratio(mine, peer) <= (1.02 if logged else 1.01)
     met = met or (statistics.median(peer) < 5e-3 and extra <= ALLOWED)
-    note = f"{extra * 1e6:+.0f} us; same bits; aim {common.verdict(met)}"
+    note = f"{extra * 1e6:+.0f} us, {loop * 1e6:+.0f} us of it the loop; same bits; aim {common.verdict(met)}"
     return common.compare(f"{family} on {data}{', logging' if logged else ''}: a step", mine, peer, note)
 
 
@@ -71,8 +75,11 @@ def engine_block(made: Any, steps: int, logged: bool) -> tuple[float, list]:
     return seconds, list(engine.model.parameters())
 
 
-def hand_block(family: str, made: Any, steps: int) -> tuple[float, list]:
-    """Train by hand, in the order in which `dlcli.data.loader.Resident` serves; return seconds and final weights."""
+def hand_block(family: str, made: Any, steps: int, given: Any = None) -> tuple[float, list]:
+    """Train by hand, in the order in which `dlcli.data.loader.Resident` serves; return seconds and final weights.
+
+    `given` is a net with its loss; by default both are those of `hand.py`.
+    """
     import ours
     import torch
 
@@ -84,7 +91,7 @@ def hand_block(family: str, made: Any, steps: int) -> tuple[float, list]:
         return torch.randperm(len(x), generator=torch.Generator().manual_seed(scramble(seed, epoch) >> 1))
 
     torch.manual_seed(seed)
-    net, loss = hand.NETS[family](*ours.facts(made))
+    net, loss = given or hand.NETS[family](*ours.facts(made))
     return common.timed(lambda: hand.train(net, loss, x, y, steps=steps, order=order)), list(net.parameters())
 
 

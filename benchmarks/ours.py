@@ -37,6 +37,12 @@ def fresh(made: Any) -> Any:
     return make_engine(made.config, make_model(made.config, made.choice.device), made.choice.device)
 
 
+def net_and_loss(made: Any) -> tuple[Any, Any]:
+    """Return a new model, with the first weights of the config, and its loss of (x, y)."""
+    model = fresh(made).model
+    return model, lambda x, y: model.loss(Images(x, y))
+
+
 def learn(engine: Any, train: Any, steps: int) -> None:
     """Take so many steps as `Engine.fit` does, but score nothing at the end of an epoch."""
     from dlcli.engine.stopping import Deadline

@@ -139,8 +139,7 @@ class Engine:
                 raise ConfigError(f"accumulate={self.pieces}: {rule} writes its gradients itself; use accumulate=1")
             return
         loss = update.loss if share is None else update.loss * share
-        self.precision.backward(player, loss, self.clock.step)
-        self.traces.add(player.name, loss)
+        self.traces.add(player.name, self.precision.backward(player, loss, self.clock.step))
 
     def step(self, player: Player, by_hand: bool) -> None:
         """Step one player at the rate of the hour."""
@@ -163,7 +162,7 @@ class Engine:
     def cut_further(self, batch: Any, error: RuntimeError) -> None:
         """Halve the pieces of a batch after memory ran out, so that the same batch still makes one step."""
         for player in self.players.values():
-            player.optimizer.zero_grad(set_to_none=True)
+            player.forget()
         if self.clock.epoch > 0 or self.pieces >= batch.size:
             raise OutOfMemoryError(
                 f"out of memory at batch={batch.size}, accumulate={self.pieces}; use a smaller batch"

@@ -39,10 +39,11 @@ class Precision:
         """Return the context of the forward pass."""
         return self._plain if self.name == "fp32" else torch.autocast(self.device.type, self.type)
 
-    def backward(self, player: Player, loss: Tensor, step: int) -> None:
-        """Give the gradient of a loss to one player alone. Raises DivergedError if the loss is not finite."""
-        require_finite(loss, f"step {step}: the loss of player {player.name!r}")
+    def backward(self, player: Player, loss: Tensor, step: int) -> float:
+        """Give the gradient of a loss to one player alone; return the loss. Raises DivergedError if it is not finite."""
+        number = finite(loss, step, "the loss", player)
         self.scaler.scale(loss).backward(inputs=player.parameters)
+        return number
 
     def step(self, player: Player, step: int, by_hand: bool = False) -> None:
         """Step one player and forget its gradients. Hand-written gradients (`by_hand`) bypass the scaler."""
@@ -57,7 +58,7 @@ class Precision:
             self.scaler.update()
         else:
             optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        player.forget()
 
     @torch.no_grad()
     def edit(self, player: Player, step: int) -> None:
@@ -73,7 +74,7 @@ class Precision:
                 self.norms[player.name] = norm
             if self.clip:
                 if not self.scaler.is_enabled():  # the scaler skips such a step by itself
-                    require_finite(norm, f"step {step}: the gradient norm of player {player.name!r}")
+                    finite(norm, step, "the gradient norm", player)
                 nn.utils.clip_grads_with_norm_(player.parameters, self.clip, norm)
         if self.clip_value:
             nn.utils.clip_grad_value_(player.parameters, self.clip_value)
@@ -84,11 +85,12 @@ def automatic(device: torch.device) -> str:
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def require_finite(value: Tensor, what: str) -> None:
-    """Raise DivergedError unless a scalar is a finite number."""
+def finite(value: Tensor, step: int, what: str, player: Player) -> float:
+    """Return a scalar as a number. Raises DivergedError unless it is finite."""
     number = value.item()
     if not math.isfinite(number):
         raise DivergedError(
-            f"{what} is {number}; the weights are as they were before this step. "
+            f"step {step}: {what} of player {player.name!r} is {number}; the weights are as they were before this step. "
             "Try a smaller optimizer.lr, clip=1, or precision=fp32"
         )
+    return number

@@ -15,7 +15,6 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
     streams, plain_streams = randomness.state()
     tensors = {f"random/{name}": value for name, value in streams.items()}
     tensors |= {f"model/{name}": value for name, value in engine.model.state_dict().items()}
-    tensors |= {f"sums/{name}": value for name, value in engine.traces.sums.items()}
     if engine.average:
         tensors |= {f"average/{name}": value for name, value in engine.average.state().items()}
     optimizers = {}
@@ -26,7 +25,7 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "clock": engine.clock._asdict(),
         "position": engine.position,
         "pieces": engine.pieces,
-        "counts": engine.traces.counts,
+        "traces": {"sums": engine.traces.sums, "counts": engine.traces.counts},
         "optimizers": optimizers,
         "scaler": engine.precision.scaler.state_dict(),
         "schedule": engine.schedule.state(),
@@ -46,7 +45,7 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
             )
         if engine.average:
             engine.average.restore(checkpoint.part(tensors, "average"))
-        engine.traces.sums, engine.traces.counts = checkpoint.part(tensors, "sums"), plain["counts"]
+        engine.traces.sums, engine.traces.counts = plain["traces"]["sums"], plain["traces"]["counts"]
         engine.clock, engine.position, engine.pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
         engine.precision.scaler.load_state_dict(plain["scaler"])
         engine.schedule.restore(plain["schedule"])

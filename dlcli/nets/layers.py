@@ -45,7 +45,7 @@ class Normalize(nn.Module):
         if self.mean is None or self.std is None:
             return x
         shape = (-1, *[1] * (x.dim() - 2))
-        return (x - self.mean.view(shape)) / self.std.view(shape)
+        return (x - self.mean.view(shape)).div_(self.std.view(shape))
 
 
 class Sign(nn.Module):
