@@ -34,7 +34,8 @@ def row(family: str, data: str, steps: int, rounds: int, logged: bool) -> list[s
     import ours
 
     made = ours.setup(family, data, f"log.every={steps}")  # 50, the default
-    require_same(family, engine_block(made, 4 * steps, logged)[1], hand_block(family, made, 4 * steps)[1])  # and warm-up
+    long = 4 * steps  # this also warms both sides up
+    require_same(family, engine_block(made, long, logged)[1], hand_block(family, made, long)[1])
     _, reference = hand_block(family, made, steps)
 
     def engine() -> float:

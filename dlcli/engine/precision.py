@@ -40,7 +40,7 @@ class Precision:
         return self._plain if self.name == "fp32" else torch.autocast(self.device.type, self.type)
 
     def backward(self, player: Player, loss: Tensor, step: int) -> float:
-        """Give the gradient of a loss to one player alone; return the loss. Raises DivergedError if it is not finite."""
+        """Give one player alone the gradient of a loss; return the loss. Raises DivergedError unless it is finite."""
         number = finite(loss, step, "the loss", player)
         self.scaler.scale(loss).backward(inputs=player.parameters)
         return number
@@ -90,7 +90,7 @@ def finite(value: Tensor, step: int, what: str, player: Player) -> float:
     number = value.item()
     if not math.isfinite(number):
         raise DivergedError(
-            f"step {step}: {what} of player {player.name!r} is {number}; the weights are as they were before this step. "
-            "Try a smaller optimizer.lr, clip=1, or precision=fp32"
+            f"step {step}: {what} of player {player.name!r} is {number}; "
+            "the weights are as they were before this step. Try a smaller optimizer.lr, clip=1, or precision=fp32"
         )
     return number
