@@ -3,18 +3,18 @@
 outputs/<model>-<data>/<time>/
     run.json        the composed config as plain data, facts, versions, git commit and diff, command, seed
     status.json     state, best score, position
-    checkpoints/    last.safetensors, best.safetensors
+    lock            held by the process that writes here
+    checkpoints/    see engine/store.py
     scalars.csv  report.json  figures/  samples/  events.out.tfevents...
 """
 
-import json
-import os
 import re
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from dlcli import jsonfile
 from dlcli.errors import ConfigError, RunError, StorageError
 
 
@@ -45,26 +45,20 @@ class Run:
         return run
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Write a JSON file in one piece: temporary file, fsync, rename."""
-        target = self.path / name
-        temporary = target.with_suffix(f".tmp-{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, default=str)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        """Write a JSON file in one piece. Raises StorageError; the former one then still stands."""
+        try:
+            jsonfile.write(self.path / name, content)
+        except OSError as error:
+            raise StorageError(f"{self}/{name}: cannot be written ({error.strerror}); make room there") from error
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a JSON file of the run; raises RunError if it is missing or damaged."""
         try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+            return jsonfile.read(self.path / name)
         except FileNotFoundError as error:
             raise RunError(f"{self}: no run folder ({name} is missing); `dl ls runs` lists yours") from error
-        except (ValueError, RecursionError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise RunError(f"{self}/{name}: damaged ({error}); the run cannot be used") from error
-        if not isinstance(content, dict):
-            raise RunError(f"{self}/{name}: damaged (not an object); the run cannot be used")
-        return content
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -108,11 +102,19 @@ def runs(outputs: Path) -> list[Run]:
     return [Run(path) for path in sorted(found, key=lambda path: (path.name, path.parent.name))]
 
 
+def unfinished(outputs: Path) -> Run | None:
+    """Return the newest run that has a checkpoint and is not done, if there is one."""
+    for run in reversed(runs(outputs)):
+        if (run / "checkpoints/manifest.jsonl").exists() and run.status.get("state") != "done":
+            return run
+    return None
+
+
 def find(outputs: Path, name: str | None) -> Run:
     """Return the run that a name or path means; the newest with a checkpoint when it is None. Raises RunError."""
     known = runs(outputs)
     if name is None:
-        usable = [run for run in known if (run / "checkpoints/last.safetensors").exists()]
+        usable = [run for run in known if (run / "checkpoints/manifest.jsonl").exists()]
         if not usable:
             raise RunError(f"{outputs}: no runs yet; start one with `dl train model=vae`")
         return usable[-1]

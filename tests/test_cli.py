@@ -243,7 +243,7 @@ def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path):
     assert process.returncode == 130, err
     assert "dl train resume=outputs/mlp-digits/" in err
     assert "Traceback" not in out + err
-    assert (newest() / "checkpoints/last.safetensors").exists()
+    assert (newest() / "checkpoints/manifest.jsonl").exists()
 
 
 def test_your_own_configs_join_and_win(dl, tmp_path):
@@ -273,14 +273,44 @@ def test_a_deadline_of_nothing_still_ends_well(dl):
 
 
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(dl):
+    assert dl("train", *QUICK, "save.steps=1")[0] == 0
+    newer, older = sorted((newest() / "checkpoints").glob("step-*"), key=lambda path: -path.stat().st_mtime_ns)
+    for path, expected in ((newer, 0), (older, 5)):
+        content = bytearray(path.read_bytes())
+        content[-1000] ^= 1
+        path.write_bytes(content)
+        code, out, err = dl("eval", "points=0")
+        assert code == expected
+        assert "SHA-256" in out + err
+
+
+def test_a_run_has_one_writer(dl):
+    from dlcli.lock import held
+
     assert dl("train", *QUICK)[0] == 0
-    path = newest() / "checkpoints/best.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1000] ^= 1
-    path.write_bytes(content)
-    code, _, err = dl("eval", "points=0")
-    assert code == 5
-    assert "SHA-256" in err
+    with held(newest()):
+        code, _, err = dl("train", "resume", "epochs=5")
+    assert code == 6
+    assert "in use by process" in err
+    assert dl("train", "resume", "epochs=5")[0] == 0
+
+
+def test_a_fork_changes_what_a_resume_may_not(dl):
+    assert dl("train", *QUICK)[0] == 0
+    first = newest()
+    before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    code, _, err = dl("train", f"resume={first}", "optimizer.lr=0.5", "clip=2", "epochs=3")
+    assert code == 2
+    assert "optimizer.lr: 0.001 -> 0.5" in err
+    assert "clip: None -> 2" in err
+    assert "fork=true" in err
+    assert dl("train", f"resume={first}", "optimizer.lr=0.5", "epochs=3", "fork=true")[0] == 0
+    assert newest() != first
+    record = json.loads((newest() / "run.json").read_text())
+    assert record["config"]["optimizer"]["lr"] == 0.5
+    assert record["fork"]["run"] == str(first)
+    assert ",0.5\n" in (newest() / "scalars.csv").read_text().replace("\r", "")  # the rate that it learned with
+    assert before == {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
 
 
 def test_changed_data_of_your_own_is_noticed(dl):

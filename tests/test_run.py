@@ -14,7 +14,7 @@ RECORD = {"config": {"model": {}, "data": {}}}
 def create(name="mlp-iris") -> Run:
     """Make a run with something like a checkpoint."""
     run = Run.create(Path("outputs"), name, RECORD)
-    (run / "checkpoints/last.safetensors").touch()
+    (run / "checkpoints/manifest.jsonl").touch()
     return run
 
 

@@ -1,43 +1,27 @@
-"""Checkpoints: one safetensors file each, tensors in its body and plain data (JSON) in its header.
+"""Checkpoints as bytes: a safetensors file each, tensors in its body and plain data (JSON) in its header.
 
-Written beside the target, flushed, synced and renamed, so that a reader sees the old file or the new one, never half.
 Nothing in it can execute.
 """
 
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from dlcli.errors import CheckpointError, StorageError
+from dlcli.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
 
 
-def write(path: Path, tensors: Tensors, plain: dict[str, Any]) -> None:
-    """Write a checkpoint in one piece. Raises StorageError; the former file then still stands."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+def encode(tensors: Tensors, plain: dict[str, Any]) -> bytes:
+    """Return the content of a checkpoint."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(plain)
-    content = save(tensors, {"state": text, "sha256": digest(tensors, text)})
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}); the former checkpoint still stands"
-        ) from error
+    return save(tensors, {"state": text, "sha256": digest(tensors, text)})
 
 
 def digest(tensors: Tensors, text: str) -> str:
@@ -49,31 +33,27 @@ def digest(tensors: Tensors, text: str) -> str:
     return total.hexdigest()
 
 
-def sync(folder: Path) -> None:
-    """Make a rename in a folder last."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def decode(content: bytes, source: Any) -> tuple[Tensors, dict[str, Any]]:
+    """Return tensors and plain data of a checkpoint. Raises CheckpointError if it is damaged."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Return tensors and plain data of a checkpoint. Raises CheckpointError if it is missing or damaged."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no checkpoint; the run stopped before its first one")
-    try:
-        with safe_open(path, "pt") as file:
-            stated = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        tensors, stated = load(content), header(content)
         if digest(tensors, stated["state"]) != stated["sha256"]:
             raise ValueError("its SHA-256 is not the one that was written")
-        return tensors, json.loads(stated["state"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); no state can be read from it") from error
+        plain = json.loads(stated["state"])
+        if not isinstance(plain, dict):
+            raise ValueError("its plain data are no object")
+        return tensors, plain
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, RuntimeError) as error:
+        raise CheckpointError(f"{source}: damaged ({error}); no state can be read from it") from error
 
 
-def load(model: torch.nn.Module, tensors: Tensors, source: Path) -> None:
+def header(content: bytes) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file that its library has accepted."""
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + size]).get("__metadata__", {})
+
+
+def apply(model: torch.nn.Module, tensors: Tensors, source: Any) -> None:
     """Put weights into a model. Raises CheckpointError that lists what is missing, unexpected or of another shape."""
     mine = model.state_dict()
     kinds = (

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.engine import randomness
 from dlcli.engine.average import Average
 from dlcli.engine.player import Player, players
 from dlcli.engine.precision import Precision
+from dlcli.engine.scoring import Halted, measure
 from dlcli.engine.stopping import Best, Deadline
 from dlcli.engine.trace import Trace
 from dlcli.errors import ConfigError, OutOfMemoryError
@@ -68,24 +68,31 @@ class Engine:
         train: Any,
         valid: Any,
         stop: Any = False,
+        step_end: Callable[[], None] = lambda: None,
         epoch_end: Callable[[dict[str, float]], None] = lambda scores: None,
     ) -> bool:
-        """Learn until the end, the deadline, the end of patience, or `stop`; tell whether the run is complete."""
+        """Learn until the end, the deadline, the end of patience, or `stop`; tell whether the run is complete.
+
+        At every `step_end`, and when it returns, the engine can be saved, to be continued to the same bits.
+        """
         planned = self.settings.epochs * len(train)
         self.clock = self.clock._replace(steps=min(planned, self.settings.max_steps or planned))
         deadline = Deadline(self.settings.max_time)
         while self.clock.step < self.clock.steps and not self.best.exhausted:
-            self.train_epoch(train, lambda: stop or deadline)
+            self.train_epoch(train, lambda: stop or deadline, step_end)
             if stop:
                 return False
-            scores = self.score(valid)
+            try:
+                scores = self.score(valid, stop)
+            except Halted:
+                return False
             self.finish_epoch(scores, early=self.position < len(train))
             epoch_end(scores)
             if deadline:
                 break
         return True
 
-    def train_epoch(self, train: Any, ended: Callable[[], Any]) -> None:
+    def train_epoch(self, train: Any, ended: Callable[[], Any], step_end: Callable[[], None] = lambda: None) -> None:
         """Learn from the rest of the current epoch, or until `ended`."""
         self.model.train()
         self.traces.begin(self.clock.step)
@@ -95,6 +102,7 @@ class Engine:
             self.clock = self.clock._replace(step=self.clock.step + 1)
             if self.clock.step % self.settings.every == 0:
                 self.trace()
+            step_end()
             if ended() or self.clock.step >= self.clock.steps:
                 break
 
@@ -177,14 +185,14 @@ class Engine:
         """Return a context in which the averaged weights, if there are any, stand in for the others."""
         return self.average.applied() if self.average else nullcontext()
 
-    def score(self, batches: Any) -> dict[str, float]:
-        """Return the scores of a split, with the averaged weights if there are any."""
-        return self.model.score(self.measure(batches))
+    def score(self, batches: Any, stop: Any = False) -> dict[str, float]:
+        """Return the scores of a split, with the averaged weights if there are any. Raises Halted on `stop`."""
+        return self.model.score(self.measure(batches, stop))
 
-    def measure(self, batches: Any) -> dict[str, Tensor]:
+    def measure(self, batches: Any, stop: Any = False) -> dict[str, Tensor]:
         """Return what the model measures on a split, with the averaged weights if there are any."""
         with self.evaluated():
-            return measure(self.model, batches, self.precision, self.settings.seed)
+            return measure(self.model, batches, self.precision, self.settings.seed, stop)
 
     def finish_epoch(self, scores: dict[str, float], early: bool) -> None:
         """Note the scores of an epoch, remember the weights if they are the best, and go on to the next."""
@@ -211,15 +219,6 @@ class Engine:
         self.log.scalars(values, self.clock.step)
         losses = [f"{name.removeprefix('train/')} {value:.4g}" for name, value in values.items() if "loss" in name]
         self.log.tick(self.clock.step, f"epoch {self.clock.epoch + 1}  {'  '.join(losses)}")
-
-
-@torch.no_grad()
-def measure(model: Model, batches: Any, precision: Precision, seed: int) -> dict[str, Tensor]:
-    """Return what a model measures on a whole split, on the CPU, without touching its random streams."""
-    model.eval()
-    with randomness.aside(seed), precision.forward():
-        rows = [{name: value.cpu() for name, value in model.measure(batch).items()} for batch in batches.epoch(0)]
-    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
 
 def cut(batch: Any, pieces: int) -> list[Any]:

@@ -1,24 +1,28 @@
-"""Stop when asked: the first signal ends the run after the current step, the second one at once."""
+"""What signals ask for: to stop after the current step (the second time at once), or to save and go on."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}  # 128 + the number, as shells report it
 
 
 class Stop:
-    """Whether somebody asked the run to end, and the exit code for it."""
+    """Whether somebody asked the run to end, with the exit code for it; and whether to save at once."""
 
     def __init__(self) -> None:
         self.code: int | None = None
+        self.save = False
 
     def __bool__(self) -> bool:
         return self.code is not None
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal, and let the next one act at once."""
+        """Take note of a signal. The next one that asks to end acts at once: what is kept is kept safely."""
+        if number == signal.SIGUSR1:
+            self.save = True
+            return
         self.code = EXIT[signal.Signals(number)]
         for known in EXIT:
             signal.signal(known, signal.default_int_handler if known == signal.SIGINT else signal.SIG_DFL)
@@ -26,10 +30,11 @@ class Stop:
 
 @contextmanager
 def listening() -> Iterator[Stop]:
-    """Listen for SIGINT and SIGTERM; the former handlers come back at the end."""
+    """Listen for SIGINT, SIGTERM, SIGHUP and SIGUSR1; the former handlers come back at the end."""
     stop = Stop()
+    heard = [number for number in EXIT if signal.getsignal(number) != signal.SIG_IGN]  # nohup stays in force
     try:
-        before = {number: signal.signal(number, stop.hear) for number in EXIT}
+        before = {number: signal.signal(number, stop.hear) for number in [*heard, signal.SIGUSR1]}
     except ValueError:  # not the main thread: a launcher's worker, which must not touch handlers
         before = {}
     try:

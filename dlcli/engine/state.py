@@ -15,6 +15,7 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
     streams, plain_streams = randomness.state()
     tensors = {f"random/{name}": value for name, value in streams.items()}
     tensors |= {f"model/{name}": value for name, value in engine.model.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in engine.best_weights.items()}
     if engine.average:
         tensors |= {f"average/{name}": value for name, value in engine.average.state().items()}
     optimizers = {}
@@ -35,14 +36,18 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, plain
 
 
-def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], source: Any) -> None:
-    """Put an engine where a checkpoint was taken; the random streams last. Raises CheckpointError."""
+def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], source: Any, fork: bool = False) -> None:
+    """Put an engine where a checkpoint was taken; the random streams last. Raises CheckpointError.
+
+    A `fork` keeps the settings of its own optimizers: they may be what was changed.
+    """
     try:
-        checkpoint.load(engine.model, checkpoint.part(tensors, "model"), source)
+        checkpoint.apply(engine.model, checkpoint.part(tensors, "model"), source)
         for name, player in engine.players.items():
-            checkpoint.unflatten(
-                player.optimizer, checkpoint.part(tensors, f"optimizer/{name}"), plain["optimizers"][name]
-            )
+            saved = plain["optimizers"][name]
+            groups = checkpoint.flatten(player.optimizer)[1]["groups"] if fork else saved["groups"]
+            state = checkpoint.part(tensors, f"optimizer/{name}")
+            checkpoint.unflatten(player.optimizer, state, saved | {"groups": groups})
         if engine.average:
             engine.average.restore(checkpoint.part(tensors, "average"))
         engine.traces.sums, engine.traces.counts = plain["traces"]["sums"], plain["traces"]["counts"]
@@ -50,6 +55,7 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
         engine.precision.scaler.load_state_dict(plain["scaler"])
         engine.schedule.restore(plain["schedule"])
         engine.best.restore(plain["best"])
+        engine.best_weights = checkpoint.part(tensors, "best")
         randomness.restore(checkpoint.part(tensors, "random"), plain["random"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(

@@ -16,7 +16,8 @@ from dlcli import __version__
 from dlcli.config.build import build
 from dlcli.engine import checkpoint
 from dlcli.engine.device import Choice, choose
-from dlcli.errors import DataError, RunError, StorageError
+from dlcli.engine.store import Store
+from dlcli.errors import CheckpointError, DataError, RunError, StorageError
 from dlcli.model import Model
 from dlcli.run import Run
 
@@ -66,13 +67,14 @@ def pick_device(node: dict[str, Any]) -> Choice:
 def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = ()) -> Any:
     """Return the trained model of a run, ready to be looked at; needs nothing but the run folder."""
     config = run.record["config"]["model"]
-    path = run / "checkpoints" / f"{which}.safetensors"
-    tensors, _ = checkpoint.read(path)
+    tensors, _ = Store(run / "checkpoints").newest()
+    weights = checkpoint.part(tensors, "best" if which == "best" else "model")
+    if not weights:
+        raise CheckpointError(f"{run}: nothing was validated yet; take the last weights with checkpoint=last")
     model = build(config, plugins)
     if not isinstance(model, Model):
         raise RunError(f"{run}/run.json: damaged (its model is a {type(model).__name__}); the run cannot be used")
-    weights = checkpoint.part(tensors, "model")
-    checkpoint.load(model, weights, path)
+    checkpoint.apply(model, weights, run)
     return model.to(device).eval()
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from dlcli.data.loader import Resident
-from dlcli.engine.loop import measure
 from dlcli.engine.precision import Precision
 from dlcli.engine.randomness import aside
+from dlcli.engine.scoring import measure
 from dlcli.errors import ConfigError
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run

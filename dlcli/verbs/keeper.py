@@ -1,49 +1,56 @@
-"""Keep a training: checkpoints when they are due, and a status that `dl ls runs` reads."""
+"""Keep a training: checkpoints when they are due or asked for, and a status that `dl ls runs` reads."""
 
 import os
 import platform
 import time
 from typing import Any
 
-from dlcli.engine import checkpoint, state
+import torch
+
+from dlcli.engine import state
 from dlcli.engine.loop import Engine
+from dlcli.engine.signals import Stop
+from dlcli.engine.store import Store
+from dlcli.errors import DivergedError
 from dlcli.run import Run
 
 
 class Keeper:
-    """Saves an engine into a run folder, at most every so many seconds while it learns."""
+    """Saves an engine into a run folder: after so many seconds or steps, and on request."""
 
-    def __init__(self, run: Run, engine: Engine, seconds: float):
-        self.run, self.engine, self.seconds = run, engine, seconds
+    def __init__(self, run: Run, engine: Engine, store: Store, settings: dict[str, Any], stop: Stop):
+        self.run, self.engine, self.store, self.stop = run, engine, store, stop
+        self.seconds, self.steps = settings["seconds"], settings["steps"]
         self.saved = time.monotonic()
 
-    def due(self) -> bool:
-        """Tell whether the last checkpoint is old enough for another."""
-        return time.monotonic() - self.saved >= self.seconds
+    def step_end(self) -> None:
+        """Save if a checkpoint is due, or if somebody asked for one."""
+        late = time.monotonic() - self.saved >= self.seconds
+        counted = self.steps and self.engine.clock.step % self.steps == 0
+        if late or counted or self.stop.save:
+            self.stop.save = False
+            self.save("running")
 
     def save(self, status: str) -> None:
-        """Write the best weights and then the whole state, so that the state never names weights that are not there."""
-        best, position = self.engine.best, self.engine.clock._asdict()
-        folder = self.run / "checkpoints"
-        if self.engine.best_weights:
-            weights = {f"model/{name}": value for name, value in self.engine.best_weights.items()}
-            checkpoint.write(folder / "best.safetensors", weights, {"best": best.state()})
-        checkpoint.write(folder / "last.safetensors", *state.capture(self.engine))
-        self.note(status, position)
+        """Write a checkpoint and the status. Raises DivergedError rather than keep weights that are no numbers."""
+        engine = self.engine
+        require_finite(engine.model)
+        self.store.save(engine.clock.step, *state.capture(engine))
+        self.note(status)
         self.saved = time.monotonic()
 
-    def note(self, status: str, position: dict[str, Any]) -> None:
+    def note(self, status: str) -> None:
         """Write the status of the run."""
-        best = self.engine.best
-        self.run.write(
-            "status.json",
-            {
-                "state": status,
-                "monitor": best.monitor,
-                "score": best.score,
-                "at": best.step,
-                "pid": os.getpid(),
-                "host": platform.node(),
-                **position,
-            },
-        )
+        best, position = self.engine.best, self.engine.clock._asdict()
+        told = {"state": status, "monitor": best.monitor, "score": best.score, "at": best.step, **position}
+        self.run.write("status.json", told | {"pid": os.getpid(), "host": platform.node()})
+
+
+def require_finite(model: torch.nn.Module) -> None:
+    """Raise DivergedError if a weight is not a finite number."""
+    for name, weights in model.named_parameters():
+        if not weights.isfinite().all():
+            raise DivergedError(
+                f"{name}: a weight is not a finite number, so nothing is saved over the former checkpoint. "
+                "Try a smaller optimizer.lr, clip=1, or precision=fp32"
+            )

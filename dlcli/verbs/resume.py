@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcli import disk
 from dlcli.config.check import parse
-from dlcli.engine import checkpoint, state
+from dlcli.engine import state
+from dlcli.engine.store import Store
 from dlcli.errors import ConfigError, RunError
-from dlcli.run import Run, find
+from dlcli.run import Run, find, unfinished
 from dlcli.verbs.prepare import Setup
 
 CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.", "plugins")
 
 
 def wanted(config: Any) -> Run:
-    """Return the run that `resume=` means. Raises RunError."""
-    return find(Path(config.paths.outputs), None if config.resume == "last" else config.resume)
+    """Return the run that `resume=` means: `last` is the newest unfinished one, or else the newest. Raises RunError."""
+    outputs = Path(config.paths.outputs)
+    if config.resume == "last":
+        return unfinished(outputs) or find(outputs, None)
+    return find(outputs, config.resume)
 
 
 def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
@@ -25,26 +30,40 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
     """
     from omegaconf import OmegaConf
 
-    saved = run.record["config"] | {"plugins": list(now.plugins)}
+    saved = run.record["config"] | {"plugins": list(now.plugins), "fork": now.fork}
     if lost := [key for key in now if key not in saved]:
         raise RunError(f"{run}/run.json: damaged or of another version (it has no {', '.join(lost)}); it cannot go on")
     config = OmegaConf.create(saved)
+    changes = []
     for override in overrides:
         parsed = parse(override)
-        if not parsed.key_or_group.startswith(CONTINUABLE):
-            known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
-            raise ConfigError(
-                f"{override}: cannot change when a run is resumed; {known} can. Start a new run for the rest"
+        key, value = parsed.key_or_group, parsed.value()
+        before = OmegaConf.select(config, key)
+        if OmegaConf.is_config(before):
+            raise ConfigError(f"{override}: a whole group cannot change when a run goes on; start a new run")
+        if not key.startswith((*CONTINUABLE, "fork")) and before != value:
+            changes.append(f"{key}: {before} -> {value}")
+        OmegaConf.update(config, key, value)
+    if changes and not now.fork:
+        known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
+        raise ConfigError(
+            "\n".join(
+                [
+                    f"{run}: these cannot change when a run is resumed; it would be neither the old run nor a new one",
+                    *changes,
+                    f"{known} can; fork=true goes on in a new run with these changes",
+                ]
             )
-        OmegaConf.update(config, parsed.key_or_group, parsed.value())
+        )
     return config
 
 
-def restore(run: Run, setup: Setup) -> None:
-    """Put an engine where the run's last checkpoint was taken, and write the changed limits down."""
+def restore(run: Run, setup: Setup, fork: bool) -> None:
+    """Put an engine where the run's newest checkpoint that holds was taken.
+
+    Only who holds the lock of the run, hence not a fork, tidies up: half-written files go, damaged ones are set aside.
+    """
     folder = run / "checkpoints"
-    tensors, plain = checkpoint.read(folder / "last.safetensors")
-    state.restore(setup.engine, tensors, plain, run)
-    best = folder / "best.safetensors"
-    setup.engine.best_weights = checkpoint.part(checkpoint.read(best)[0], "model") if best.exists() else {}
-    run.write("run.json", run.record | {"config": setup.config})
+    if not fork:
+        disk.sweep(folder)
+    state.restore(setup.engine, *Store(folder).newest(repair=not fork), run, fork)

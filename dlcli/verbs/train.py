@@ -2,13 +2,19 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from safetensors.torch import save
+
+from dlcli import disk
 from dlcli.engine.loop import Engine
 from dlcli.engine.signals import Stop, listening
+from dlcli.engine.store import Store
 from dlcli.errors import Interrupted
+from dlcli.lock import held
 from dlcli.log import Log, Ticker, clock
 from dlcli.model import Model
 from dlcli.run import Run
@@ -20,18 +26,41 @@ from dlcli.verbs.prepare import Setup, prepare
 
 def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
     """Train as the config says, in a new run folder or in the one to resume; return the best scores."""
-    run = resume.wanted(config) if config.resume else None
-    setup = prepare(resume.continued(run, config, overrides) if run else config)
-    if run:
-        resume.restore(run, setup)
-    else:
-        record = {"config": setup.config, "overrides": list(overrides), **environment()}
-        name = f"{setup.config['name']}-{setup.config['data']['name']}"
-        run = Run.create(Path(setup.config["paths"]["outputs"]), name, record)
-    if setup.engine.clock.step >= planned(setup):
+    source = resume.wanted(config) if config.resume else None
+    with held(source.path) if source and not config.fork else nullcontext():
+        setup = prepare(resume.continued(source, config, overrides) if source else config)
+        if source:
+            resume.restore(source, setup, config.fork)
+            if not config.fork:
+                return go_on(source, setup, overrides)
+        run = create(setup, overrides, source)
+        with held(run.path):
+            return keep_learning(run, setup, overrides, resumed_at=None)
+
+
+def create(setup: Setup, overrides: Sequence[str], source: Run | None) -> Run:
+    """Make the folder of a new run; a fork notes where it comes from."""
+    record = {"config": setup.config | {"resume": None, "fork": False}, "overrides": list(overrides), **environment()}
+    if source:
+        record["fork"] = {"run": str(source), "step": setup.engine.clock.step}
+    return Run.create(
+        Path(setup.config["paths"]["outputs"]), f"{setup.config['name']}-{setup.config['data']['name']}", record
+    )
+
+
+def go_on(run: Run, setup: Setup, overrides: Sequence[str]) -> dict[str, float]:
+    """Continue a run in its own folder."""
+    step = setup.engine.clock.step
+    if step >= planned(setup) and (run / "report.json").exists():
         print(f"{run}: already finished; go on with more epochs: {longer(run, setup)}")
         return run.read("report.json")["scores"]
-    log = Log(run.path, setup.engine.clock.step if config.resume else None)
+    run.write("run.json", run.record | {"config": setup.config})
+    return keep_learning(run, setup, overrides, resumed_at=step)
+
+
+def keep_learning(run: Run, setup: Setup, overrides: Sequence[str], resumed_at: int | None) -> dict[str, float]:
+    """Learn in a run folder whose lock is held, to the end or to a saved stop; return the best scores."""
+    log = Log(run.path, resumed_at)
     setup.engine.log = log
     try:
         with listening() as stop:
@@ -77,8 +106,8 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
     """Run the loop under the eyes of log, keeper and signals; return the seconds it took."""
     engine, config = setup.engine, setup.config
     began = time.monotonic()
-    keeper = Keeper(run, engine, config["save"]["seconds"])
-    keeper.note("running", engine.clock._asdict())
+    keeper = Keeper(run, engine, Store(run / "checkpoints", config["save"]["keep"], log.say), config["save"], stop)
+    keeper.save("running")  # from now on the run can be continued; and a disk that is full shows before the first step
     log.settings(
         flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}),
         declared(engine),
@@ -89,11 +118,9 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
     def epoch_end(scores: dict[str, float]) -> None:
         look(log, setup, scores)
         log.tick(engine.clock.step, f"epoch {engine.clock.epoch}  valid {brief(scores, engine.best.monitor)}")
-        if keeper.due():
-            keeper.save("running")
 
     try:
-        complete = engine.fit(setup.train, setup.valid, stop, epoch_end)
+        complete = engine.fit(setup.train, setup.valid, stop, keeper.step_end, epoch_end)
     finally:
         log.ticker.close()
     keeper.save("done" if complete else "interrupted")
@@ -146,6 +173,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     engine = setup.engine
     engine.average = None
     engine.model.load_state_dict(engine.best_weights)
+    disk.write(run / "checkpoints/best.safetensors", save(engine.best_weights))  # plain weights, for any other program
     measured = engine.measure(setup.valid)
     scores = engine.model.score(measured)
     report = engine.model.report(measured)

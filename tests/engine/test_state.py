@@ -1,4 +1,4 @@
-"""Checkpoints: written in one piece, refused when damaged, and continued to the same bits."""
+"""The state of a training: continued to the same bits, refused when a part is missing."""
 
 import functools
 import json
@@ -12,7 +12,8 @@ from dlcli.data.loader import Resident
 from dlcli.engine import checkpoint, randomness, state
 from dlcli.engine.loop import Engine, Settings
 from dlcli.engine.precision import Precision
-from dlcli.errors import CheckpointError, StorageError
+from dlcli.engine.store import Store
+from dlcli.errors import CheckpointError
 from dlcli.model import Model, Update
 from dlcli.schedules import Plateau
 
@@ -73,51 +74,24 @@ class After:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("stops", [[1], [3], [4], [5], [2, 3, 1]])  # 4 batches an epoch: first, middle, last, next
+@pytest.mark.parametrize("stops", [[1], [3], [4], [5], [6], [7], [2, 3, 1]])  # first, middle, last, scoring, next
 def test_a_resumed_training_equals_the_unbroken_one_to_the_bit(tmp_path, name, stops):
     whole, data, valid = fresh(OPTIMIZERS[name])
     assert whole.fit(data, valid)
-    path = tmp_path / "last.safetensors"
+    store = Store(tmp_path)
     engine, data, valid = fresh(OPTIMIZERS[name])
     for count in stops:
         stop = After(count - 1)
         assert not engine.fit(data, valid, stop)
-        checkpoint.write(path, *state.capture(engine))
+        store.save(engine.clock.step, *state.capture(engine))
         engine, data, valid = fresh(OPTIMIZERS[name])
         torch.manual_seed(99)  # whatever the new process did before must not matter
-        state.restore(engine, *checkpoint.read(path), path)
+        state.restore(engine, *store.newest(), tmp_path)
     assert engine.fit(data, valid)
     ours, theirs = state.capture(engine)[0], state.capture(whole)[0]
     assert ours.keys() == theirs.keys()
     assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
     assert json.dumps(state.capture(engine)[1]) == json.dumps(state.capture(whole)[1])
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    path = tmp_path / "last.safetensors"
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        checkpoint.read(path)
-    checkpoint.write(path, {"a": torch.ones(3)}, {"b": 1})
-    good = path.read_bytes()
-    for content in (b"", good[:7], good[: len(good) // 2], b"\x80\x04" + good):
-        path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="damaged"):
-            checkpoint.read(path)
-
-
-def test_a_failed_write_leaves_the_former_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "last.safetensors"
-    checkpoint.write(path, {"a": torch.ones(3)}, {"b": 1})
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StorageError, match="No space left on device"):
-        checkpoint.write(path, {"a": torch.zeros(3)}, {"b": 2})
-    monkeypatch.undo()
-    assert checkpoint.read(path)[1] == {"b": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["last.safetensors"]
 
 
 @pytest.mark.parametrize("lost", ["clock", "optimizers", "scaler", "schedule", "best", "random", "position"])
@@ -136,4 +110,4 @@ def test_weights_of_another_net_are_listed():
     with pytest.raises(
         CheckpointError, match=r"missing head\.bias.*unexpected extra.*shape \(2, 2\), the model \(16, 4\)"
     ):
-        checkpoint.load(engine.model, other, "run")
+        checkpoint.apply(engine.model, other, "run")

@@ -1,0 +1,66 @@
+"""The few things that are done to files which must not be lost, each durable before the next begins.
+
+A file appears whole under its name or not at all: written beside it, synced, read back, renamed, the folder synced.
+What a crash may leave behind is a temporary file, which the next start sweeps away.
+"""
+
+import os
+from pathlib import Path
+
+TEMPORARY = ".tmp-"  # followed by the process that writes
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put a file in place in one piece. Raises OSError; a former file of that name then still stands."""
+    temporary = path.with_name(f"{path.name}{TEMPORARY}{os.getpid()}")
+    try:
+        put(temporary, content, os.O_CREAT | os.O_TRUNC)
+        if read(temporary) != content:
+            raise OSError(None, "what was read back is not what was written", str(temporary))
+        os.replace(temporary, path)
+        sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a file, for good. What a crash has torn before it ends in a line of its own."""
+    put(path, f"\n{line}\n".encode(), os.O_CREAT | os.O_APPEND)
+    sync(path.parent)
+
+
+def put(path: Path, content: bytes, flags: int) -> None:
+    """Write bytes to a file and sync it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync(folder: Path) -> None:
+    """Make what happened to the names in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of a regular file; a link, pipe or device is an OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not os.path.isfile(descriptor):
+            raise OSError(None, "not a regular file", str(path))
+        return file.read()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that died left half written; the caller holds the lock of the run."""
+    for path in folder.glob(f"*{TEMPORARY}*"):
+        path.unlink(missing_ok=True)

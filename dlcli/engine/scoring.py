@@ -1,0 +1,30 @@
+"""Measure a model on a whole split."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlcli.engine import randomness
+from dlcli.engine.precision import Precision
+from dlcli.model import Model
+
+
+class Halted(Exception):
+    """Somebody asked the run to stop while it was scored; nothing of the scores is kept."""
+
+
+@torch.no_grad()
+def measure(model: Model, batches: Any, precision: Precision, seed: int, stop: Any = False) -> dict[str, Tensor]:
+    """Return what a model measures on a whole split, on the CPU, without touching its random streams.
+
+    Raises Halted when `stop` comes true.
+    """
+    model.eval()
+    rows = []
+    with randomness.aside(seed), precision.forward():
+        for batch in batches.epoch(0):
+            rows.append({name: value.cpu() for name, value in model.measure(batch).items()})
+            if stop:
+                raise Halted
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
