@@ -92,6 +92,15 @@ def attack(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = 
     attack(run, config)
 
 
+@app.command(cls=guide.Verb)
+def verify(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = False) -> None:
+    """See that an interruption changes no bit of a run: dl verify [RUN] steps=8."""
+    run, config = arguments.run_and_config("verify", words, config_dir)
+    from dlcli.verbs.verify import verify
+
+    verify(run, config)
+
+
 @app.command("ls")
 def list_things(
     what: Annotated[str, typer.Argument(help="models, data, optimizers, schedules, attacks, ... or runs")] = "models",

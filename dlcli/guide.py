@@ -18,7 +18,8 @@ EXAMPLES = """dl: train, evaluate, sample and attack everything in five deep-lea
   dl eval                               test the newest run
   dl attack attack=pgd attack.eps=0.1   attack it
   dl train -m model=mlp,cnn seed=1,2,3  a sweep, with means and spreads
-  dl train resume                       go on with the newest run
+  dl train resume                       go on with the newest unfinished run
+  dl verify                             see that an interruption changes no bit
 
   dl ls models      what there is       dl show model=lenet   a config and its layers
   dl train --help   every key           dl doctor             check the installation"""
@@ -83,6 +84,7 @@ class Verb(TyperCommand):
             keys.add_row(*row)
         console = Console(highlight=False)
         with console.capture() as captured:
-            console.print(groups)
+            if groups.row_count:
+                console.print(groups)
             console.print(keys)
         formatter.write("\n" + captured.get())

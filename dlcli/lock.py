@@ -30,8 +30,10 @@ def held(folder: Path) -> Iterator[None]:
         mine = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now().isoformat(" ", "seconds")}
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(mine).encode(), 0)
-        yield
-        os.truncate(descriptor, 0)  # a holder that died leaves its note
+        try:
+            yield
+        finally:
+            os.truncate(descriptor, 0)  # only a holder that died leaves its note
     finally:
         os.close(descriptor)
 

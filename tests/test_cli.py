@@ -295,6 +295,22 @@ def test_a_run_has_one_writer(dl):
     assert dl("train", "resume", "epochs=5")[0] == 0
 
 
+def test_verify_tells_whether_an_interruption_changes_anything(dl, monkeypatch):
+    from dlcli.engine import randomness
+
+    assert dl("train", *QUICK, "model.net.dropout=0.5", "ema=0.9")[0] == 0
+    before = {path: path.read_bytes() for path in newest().rglob("*") if path.is_file()}
+    code, out, err = dl("verify", "steps=5")
+    assert code == 0, err
+    assert "equal to the bit" in out
+    assert dl("verify", "steps=1")[0] == 2
+    monkeypatch.setattr(randomness, "restore", lambda tensors, plain: None)  # a resume that forgets the random streams
+    code, _, err = dl("verify", "steps=5")
+    assert code == 5
+    assert "differ after an interruption" in err
+    assert before == {path: path.read_bytes() for path in newest().rglob("*") if path.is_file()}
+
+
 def test_a_fork_changes_what_a_resume_may_not(dl):
     assert dl("train", *QUICK)[0] == 0
     first = newest()
@@ -304,7 +320,7 @@ def test_a_fork_changes_what_a_resume_may_not(dl):
     assert "optimizer.lr: 0.001 -> 0.5" in err
     assert "clip: None -> 2" in err
     assert "fork=true" in err
-    assert dl("train", f"resume={first}", "optimizer.lr=0.5", "epochs=3", "fork=true")[0] == 0
+    assert dl("train", f"resume={first}", "optimizer.lr=0.5", "epochs=3", "log.every=1", "fork=true")[0] == 0
     assert newest() != first
     record = json.loads((newest() / "run.json").read_text())
     assert record["config"]["optimizer"]["lr"] == 0.5
