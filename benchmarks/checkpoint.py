@@ -16,6 +16,8 @@ def main() -> None:
     import ours
     import torch
 
+    from dlcli.engine.signals import Stop
+    from dlcli.engine.store import Store
     from dlcli.run import Run
     from dlcli.verbs.keeper import Keeper
 
@@ -27,7 +29,7 @@ def main() -> None:
     engine.best_weights = engine.weights()
     with tempfile.TemporaryDirectory() as outputs:
         run = Run.create(Path(outputs), "benchmark", {"config": made.config})
-        keeper = Keeper(run, engine, 0.0)
+        keeper = Keeper(run, engine, Store(run / "checkpoints"), made.config["save"], Stop())
         keeper.save("running")
 
         def save() -> float:

@@ -83,6 +83,7 @@ EXIT_CODES = {
     8: "refused: a file asks for something that data may never ask for",
     9: "out of memory",
     11: "a sweep finished with failed jobs",
+    129: "the terminal was closed; the state is saved",
     130: "interrupted by Ctrl-C; the state is saved",
     143: "terminated; the state is saved",
 }
