@@ -13,6 +13,9 @@ import typer
 
 from dlcli import arguments, guide
 from dlcli.errors import DlError, OutOfMemoryError
+from dlcli.text import printable
+
+LONGEST = 2000  # characters of a line of an error: files may hold names without end
 
 app = typer.Typer(
     name="dl",
@@ -156,8 +159,6 @@ def fail(message: str, code: int) -> None:
     """Print an error, and its traceback if asked for, and leave."""
     if "--debug" in sys.argv:
         traceback.print_exc()
-    print(
-        "\n".join(f"dl: {line}" if i == 0 else f"    {line}" for i, line in enumerate(message.splitlines())),
-        file=sys.stderr,
-    )
+    for i, line in enumerate(message.splitlines()):
+        print(f"{'   ' if i else 'dl:'} {printable(line)[:LONGEST]}", file=sys.stderr)
     sys.exit(code)

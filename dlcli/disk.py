@@ -61,6 +61,6 @@ def read(path: Path) -> bytes:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that died left half written; the caller holds the lock of the run."""
-    for path in folder.glob(f"*{TEMPORARY}*"):
+    """Remove what processes that died left half written, here and below; the caller holds the lock of the folder."""
+    for path in folder.rglob(f"*{TEMPORARY}[0-9]*"):
         path.unlink(missing_ok=True)

@@ -1,19 +1,30 @@
 """Where numbers and pictures go: TensorBoard, `scalars.csv`, and the terminal.
 
 TensorBoard and the CSV file hold the same numbers. A resumed run drops what lies after its checkpoint, so that no point
-stands twice. A log that cannot be written warns once; it never stops a training.
+stands twice. A log that cannot be written warns once; a reader that is gone is not told any more. Neither ever stops a
+training.
 """
 
 import csv
+import functools
+import io
+import os
+import re
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dlcli import disk, jsonfile
+
+COLUMNS = ["step", "name", "value"]
+STEP = re.compile(r"[0-9]{1,18}")
 FOREVER = 2**62  # resumed after every step: adds to a finished run and drops nothing
 
 
@@ -21,23 +32,40 @@ class Log:
     """The logs of one run folder."""
 
     def __init__(self, folder: Path, resumed_at: int | None = None):
-        self.folder, self.console = folder, Console(highlight=False)
+        self.folder, self.console = folder, Console(highlight=False, file=Outlet())  # type: ignore[arg-type]
         self.table = folder / "scalars.csv"
         self.ticker: Ticker | None = None
-        self.resumed_at, self._broken = resumed_at, False
+        self.resumed_at, self._broken = resumed_at, set[str]()
         self._writer: Any = None
-        kept = [row for row in self.rows() if int(row["step"]) <= (resumed_at or 0)] if resumed_at is not None else []
-        self._file = self.table.open("w", newline="", encoding="utf-8")
-        self._rows = csv.writer(self._file)
-        self._rows.writerow(["step", "name", "value"])
-        self._rows.writerows([row["step"], row["name"], row["value"]] for row in kept)
+        self._known = set[tuple[str, str]]()
+        self.attempt("scalars.csv", self.begin)
+
+    def begin(self) -> None:
+        """Open the table without the rows after the checkpoint.
+
+        Those of its very step may come again: validation follows the save.
+        """
+        limit = self.resumed_at
+        kept = [row for row in self.rows() if int(row["step"]) <= limit] if limit is not None else []
+        self._known = {(row["step"], row["name"]) for row in kept if row["step"] == str(limit)}
+        if limit != FOREVER or not kept:
+            content = io.StringIO(newline="")
+            csv.writer(content).writerows([COLUMNS, *([row[key] for key in COLUMNS] for row in kept)])
+            disk.write(self.table, content.getvalue().encode())
+        self._file = self.table.open("a", newline="", encoding="utf-8")
 
     def rows(self) -> list[dict[str, str]]:
-        """Return the rows of `scalars.csv`."""
-        if not self.table.exists():
+        """Return the rows of `scalars.csv`; without a table that can be read, none."""
+        try:
+            with jsonfile.regular(self.table) as file:
+                text = file.read().decode()
+            whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")  # a torn row is none
+            return [row for row in csv.DictReader(whole) if row["value"] and STEP.fullmatch(row["step"])]
+        except FileNotFoundError:
             return []
-        with self.table.open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.DictReader(file) if row["value"] and row["step"].isdigit()]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            self.say(f"warning: {self.table} cannot be read ({error}); it begins anew")
+            return []
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -49,9 +77,16 @@ class Log:
             self.ticker.tick(step, text)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
-        """Log numbers at a step."""
-        self._rows.writerows([step, name, repr(float(value))] for name, value in values.items())
-        self.board(lambda writer: [writer.add_scalar(name, value, step) for name, value in values.items()])
+        """Log numbers at a step; they outlive the process."""
+        new = {name: float(value) for name, value in values.items() if (str(step), name) not in self._known}
+        self.attempt("scalars.csv", lambda: self.add(new, step))
+        self.board(lambda writer: [writer.add_scalar(name, value, step) for name, value in new.items()])
+        self.board(lambda writer: writer.flush())
+
+    def add(self, values: dict[str, float], step: int) -> None:
+        """Add rows to the table."""
+        csv.writer(self._file).writerows([step, name, repr(value)] for name, value in values.items())
+        self._file.flush()
 
     def pictures(self, name: str, shown: dict[str, Any], step: int) -> None:
         """Log pictures (N, C, H, W) and texts at a step."""
@@ -68,13 +103,14 @@ class Log:
 
         for key, figure in figures.items():
             path = self.folder / "figures" / f"{name}-{key.replace(' ', '-').replace('_', '-')}.png"
-            figure.savefig(path)
-            picture = imread(path)[..., :3]  # (H, W, 3)
-            self.board(
-                lambda writer, key=key, picture=picture: writer.add_image(
-                    f"{name}/{key}", picture, step, dataformats="HWC"
+            self.attempt("figures", functools.partial(figure.savefig, path))
+            if "figures" not in self._broken:
+                picture = imread(path)[..., :3]  # (H, W, 3)
+                self.board(
+                    lambda writer, key=key, picture=picture: writer.add_image(
+                        f"{name}/{key}", picture, step, dataformats="HWC"
+                    )
                 )
-            )
 
     def histograms(self, values: dict[str, Any], step: int) -> None:
         """Log histograms of tensors at a step."""
@@ -91,14 +127,18 @@ class Log:
         self.board(lambda writer: [writer.file_writer.add_summary(summary) for summary in summaries])
 
     def board(self, act: Any) -> None:
-        """Do something with the TensorBoard writer; if that fails, warn once and go on."""
-        if self._broken:
+        """Do something with the TensorBoard writer."""
+        self.attempt("TensorBoard", lambda: act(self.writer))
+
+    def attempt(self, what: str, act: Callable[[], Any]) -> None:
+        """Do something for one of the logs; if that fails, warn, and leave it alone from then on."""
+        if what in self._broken:
             return
         try:
-            act(self.writer)
+            act()
         except OSError as error:
-            self._broken = True
-            self.say(f"warning: TensorBoard cannot be written ({error}); training goes on without it")
+            self._broken.add(what)
+            self.say(f"warning: {what} cannot be written ({error}); training goes on without it")
 
     @property
     def writer(self) -> Any:
@@ -113,16 +153,34 @@ class Log:
 
     def flush(self) -> None:
         """Write what is buffered."""
-        self._file.flush()
         if self._writer is not None:
             self.board(lambda writer: writer.flush())
 
     def close(self) -> None:
         """Write what is buffered, and let go."""
-        self.flush()
-        self._file.close()
+        with suppress(OSError, AttributeError):  # full, or never opened
+            self._file.close()
         if self._writer is not None:
             self.board(lambda writer: writer.close())
+
+
+class Outlet:
+    """Standard output, as long as somebody reads it: a closed pipe or terminal must not end a training."""
+
+    def __init__(self) -> None:
+        self.stream = sys.stdout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or be silent from now on."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        return len(text)
 
 
 class Ticker:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli import jsonfile
-from dlcli.errors import ConfigError, RunError, StorageError
+from dlcli.errors import ConfigError, RefusedError, RunError, StorageError
 
 
 class Run:
@@ -65,7 +65,12 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What was written when the run began; raises RunError if it is not the record of a run."""
+        """What was written when the run began; raises RunError if it is not the record of a run.
+
+        Raises RefusedError if something in the folder leads out of it.
+        """
+        if links := [path.name for path in self.path.iterdir() if path.is_symlink()]:
+            raise RefusedError(f"{self}/{links[0]}: a link, which may lead out of the run; put the real thing there")
         record = self.read("run.json")
         config = record.get("config")
         for part in ("model", "data"):

@@ -11,6 +11,14 @@ from dlcli.cli import app  # noqa: F401 (imported once, so that no test pays for
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """Skip what is marked `long` unless DL_LONG asks for it."""
+    if not os.environ.get("DL_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="set DL_LONG=1 for what takes more than a minute"))
+
+
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch, tmp_path):
     """Give each test an empty folder, a fixed seed, and nobody else's settings."""

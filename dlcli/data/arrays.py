@@ -19,6 +19,7 @@ from dlcli.data.files import locate
 from dlcli.data.splits import Rest, Splits, hold_out, pick
 from dlcli.errors import DataError
 
+MOST = 100_000  # classes; a larger number in y is no class
 KNOWN = ("x", "y", "x_valid", "y_valid", "x_test", "y_test", "names")
 
 
@@ -58,6 +59,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in KNOWN if name in file}
+        if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{', '.join(strange)} is not an array")
     except Exception as error:  # a damaged archive fails in a dozen ways, and only numpy runs here
         reason = str(error).split("\n")[0] or type(error).__name__
         raise DataError(
@@ -86,11 +89,16 @@ def _inputs(x: np.ndarray, what: str) -> Tensor:
             "numbers are needed, (N, D) for rows, (N, H, W) or (N, C, H, W) for pictures"
         )
     if x.ndim == 2:
-        return torch.from_numpy(x.astype(np.float32))
+        return _floats(x)
     if x.dtype.kind in "ui" and x.dtype != np.uint8:
         raise DataError(f"{what} holds {x.dtype} pixels: store bytes (uint8, 0 to 255) or floats in [0, 1]")
-    pixels = torch.from_numpy(np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32)))
+    pixels = torch.from_numpy(np.ascontiguousarray(x)) if x.dtype == np.uint8 else _floats(x)
     return pixels[:, None] if x.ndim == 3 else pixels
+
+
+def _floats(values: np.ndarray) -> Tensor:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is then refused
+        return torch.from_numpy(np.ascontiguousarray(values.astype(np.float32)))
 
 
 def _outputs(y: np.ndarray, what: str) -> Tensor:
@@ -102,7 +110,7 @@ def _outputs(y: np.ndarray, what: str) -> Tensor:
             "classes (N,), labels (N, L) of 0 and 1, or float targets (N,) or (N, K) are needed"
         )
     if y.dtype.kind == "f":
-        return torch.from_numpy(y.reshape(len(y), -1).astype(np.float32))
+        return _floats(y.reshape(len(y), -1))
     return torch.from_numpy(y.astype(np.int64 if y.ndim == 1 else np.float32))
 
 
@@ -114,10 +122,10 @@ def _answers(splits: tuple[Rest, ...], arrays: dict[str, np.ndarray], path: Path
         return {"labels": train.shape[1]} if whole else target_facts(train)
     classes = torch.cat([split.y for split in splits])
     least, most = int(classes.min()), int(classes.max())
-    names = arrays["names"].tolist() if "names" in arrays else list(range(most + 1))
-    if least < 0 or most < 1 or len(names) <= most:
+    names = arrays["names"].ravel().tolist() if "names" in arrays else list(range(min(most, MOST) + 1))
+    if least < 0 or most < 1 or most >= MOST or len(names) <= most:
         raise DataError(
             f"{path} has classes from {least} to {most} and {len(names)} names: "
-            "classes count from 0, at least two of them, each with a name if any has one"
+            f"classes count from 0, at least two of them and at most {MOST}, each with a name if any has one"
         )
     return class_facts([str(name) for name in names])

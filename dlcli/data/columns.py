@@ -6,13 +6,16 @@ comma, semicolon or tab between the cells; Parquet where pyarrow is installed.
 
 import csv
 import math
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dlcli.errors import DataError
 
 Columns = dict[str, list[Any]]
 
+LINE = 2**24  # characters
 MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}  # written in any case
 
 
@@ -35,9 +38,9 @@ def numbers(cells: list[Any]) -> list[float] | None:
 def _csv(path: Path) -> Columns:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            line = file.readline()
+            line = next(_lines(file), "")
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t", key=line.count), strict=True)
+            reader = csv.reader(_lines(file), delimiter=max(",;\t", key=line.count), strict=True)
             header = _header(next(reader, []), path)
             columns: Columns = {name: [] for name in header}
             for row in reader:
@@ -48,11 +51,19 @@ def _csv(path: Path) -> Columns:
     return columns
 
 
+def _lines(file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, however long it claims one to be. Raises csv.Error."""
+    while line := file.readline(LINE):
+        if len(line) == LINE:
+            raise csv.Error(f"a line of more than {LINE:,} characters")
+        yield line
+
+
 def _header(cells: list[str], path: Path) -> list[str]:
     names = [cell.strip() for cell in cells]
     if not any(names):
         raise DataError(f"{path} is empty: a table needs a header and at least one row")
-    repeated = sorted({name for name in names if names.count(name) > 1 or not name})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1 or not name)
     if repeated:
         raise DataError(f"{path}, line 1: column names {repeated} are empty or repeated; give each column its own")
     if numbers(names) is not None:

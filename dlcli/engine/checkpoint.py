@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from dlcli import jsonfile
 from dlcli.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
@@ -36,13 +37,12 @@ def digest(tensors: Tensors, text: str) -> str:
 def decode(content: bytes, source: Any) -> tuple[Tensors, dict[str, Any]]:
     """Return tensors and plain data of a checkpoint. Raises CheckpointError if it is damaged."""
     try:
+        if int.from_bytes(content[:8], "little") > jsonfile.LIMIT:
+            raise ValueError(f"a header of more than {jsonfile.LIMIT:,} bytes")
         tensors, stated = load(content), header(content)
         if digest(tensors, stated["state"]) != stated["sha256"]:
             raise ValueError("its SHA-256 is not the one that was written")
-        plain = json.loads(stated["state"])
-        if not isinstance(plain, dict):
-            raise ValueError("its plain data are no object")
-        return tensors, plain
+        return tensors, jsonfile.parse(stated["state"].encode())
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, RuntimeError) as error:
         raise CheckpointError(f"{source}: damaged ({error}); no state can be read from it") from error
 
@@ -54,21 +54,29 @@ def header(content: bytes) -> dict[str, str]:
 
 
 def apply(model: torch.nn.Module, tensors: Tensors, source: Any) -> None:
-    """Put weights into a model. Raises CheckpointError that lists what is missing, unexpected or of another shape."""
+    """Put weights into a model. Raises CheckpointError if they do not fit."""
+    compare(model, tensors, source)
+    model.load_state_dict(tensors)
+
+
+def compare(model: torch.nn.Module, tensors: Tensors, source: Any) -> None:
+    """Raise CheckpointError that lists which weights are missing, unexpected, of another shape or no numbers."""
     mine = model.state_dict()
+    both = sorted(mine.keys() & tensors.keys())
     kinds = (
-        sorted(f"missing {name}" for name in mine.keys() - tensors.keys()),
-        sorted(f"unexpected {name}" for name in tensors.keys() - mine.keys()),
-        sorted(
+        [f"missing {name}" for name in sorted(mine.keys() - tensors.keys())],
+        [f"unexpected {name}" for name in sorted(tensors.keys() - mine.keys())],
+        [
             f"{name} has shape {tuple(tensors[name].shape)}, the model {tuple(mine[name].shape)}"
-            for name in mine.keys() & tensors.keys()
+            for name in both
             if tensors[name].shape != mine[name].shape
-        ),
+        ],
+        [f"{name} is {tensors[name].dtype}" for name in both if tensors[name].dtype != mine[name].dtype],
+        [f"{name} is not finite" for name in both if not tensors[name].isfinite().all()],
     )
     faults = [fault for kind in kinds for fault in kind[:3]]
     if faults:
         raise CheckpointError(f"{source} does not fit the model: {'; '.join(faults)}")
-    model.load_state_dict(tensors)
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:

@@ -1,5 +1,7 @@
 """The whole state of a training, as tensors and plain data, so that a resumed run continues to the same bits."""
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -42,6 +44,11 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
     A `fork` keeps the settings of its own optimizers: they may be what was changed.
     """
     try:
+        clock, position, pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
+        sums, counts = plain["traces"]["sums"], plain["traces"]["counts"]
+        require([*clock, position, *counts.values()], int, 0)
+        require([clock.steps, pieces], int, 1)
+        require(sums.values(), float, -math.inf)
         checkpoint.apply(engine.model, checkpoint.part(tensors, "model"), source)
         for name, player in engine.players.items():
             saved = plain["optimizers"][name]
@@ -50,14 +57,21 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
             checkpoint.unflatten(player.optimizer, state, saved | {"groups": groups})
         if engine.average:
             engine.average.restore(checkpoint.part(tensors, "average"))
-        engine.traces.sums, engine.traces.counts = plain["traces"]["sums"], plain["traces"]["counts"]
-        engine.clock, engine.position, engine.pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
+        engine.traces.sums, engine.traces.counts = sums, counts
+        engine.clock, engine.position, engine.pieces = clock, position, pieces
         engine.precision.scaler.load_state_dict(plain["scaler"])
         engine.schedule.restore(plain["schedule"])
         engine.best.restore(plain["best"])
         engine.best_weights = checkpoint.part(tensors, "best")
         randomness.restore(checkpoint.part(tensors, "random"), plain["random"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
             f"{source}: incomplete, {error} is missing or unfit; the run cannot be continued from it"
         ) from error
+
+
+def require(values: Iterable[Any], kind: type[float], low: float) -> None:
+    """Raise ValueError unless all values are of a kind and not too low: the file may be a stranger's."""
+    for value in values:
+        if type(value) is not kind or value < low or math.isnan(value):
+            raise ValueError(f"the number {value!r}")

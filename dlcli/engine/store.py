@@ -11,7 +11,7 @@ files of the manifest are ever removed.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,24 +46,41 @@ class Store:
 
     def prune(self) -> None:
         """Remove the states that are too old; what cannot be removed is tried again next time."""
-        names = self.names()
-        for name in names[: -self.keep]:
+        listed = self.listed()
+        there = [name for name in listed if (self.folder / name).exists()]  # what is gone counts for nothing
+        for name in there[: -self.keep]:
             try:
                 (self.folder / name).unlink(missing_ok=True)
             except OSError as error:
                 self.say(f"warning: {name}: too old, but cannot be removed ({error.strerror})")
-        if len(names) > LINES:
-            kept = [json.dumps({"file": name}) for name in names if (self.folder / name).exists()]
-            disk.write(self.manifest, "\n".join(kept).encode())
+        if len(listed) > LINES:
+            self.rewrite(there)
 
-    def names(self) -> list[str]:
-        """Return the files of the manifest, the newest last, each once; without a manifest, those that are there."""
-        try:
-            lines = disk.read(self.manifest).decode(errors="replace").splitlines()
-        except OSError:
-            lines = []
+    def rewrite(self, names: Iterable[str]) -> None:
+        """Write the manifest anew, with those of the files that are there."""
+        lines = [json.dumps({"file": name}) for name in names if (self.folder / name).exists()]
+        disk.write(self.manifest, "\n".join(lines).encode())
+
+    def listed(self) -> list[str]:
+        """Return the files of the manifest, the newest last, each once. Raises OSError."""
+        lines = disk.read(self.manifest).decode(errors="replace").splitlines()
         latest = dict.fromkeys(filter(None, map(parse, reversed(lines))))  # a file counts by its last line
-        return [*latest][::-1] or self.found()
+        return [*latest][::-1]
+
+    def names(self, repair: bool = False) -> list[str]:
+        """Return the files of the manifest; for want of one, those that are there by their steps."""
+        try:
+            names = self.listed()
+        except FileNotFoundError:
+            names = []
+        except OSError as error:
+            self.say(
+                f"warning: {self.manifest}: cannot be read ({error.strerror}); the highest step counts as the newest"
+            )
+            return self.found()
+        if not names and (found := self.found()) and repair:
+            self.rewrite(found)
+        return names or found
 
     def found(self) -> list[str]:
         """Return the checkpoints in the folder by their steps."""
@@ -73,9 +90,10 @@ class Store:
     def newest(self, repair: bool = False) -> tuple[Tensors, dict[str, Any]]:
         """Return the newest state that holds. Raises CheckpointError if there is none.
 
-        `repair` sets damaged files aside as `*.corrupt`; it is for the one who holds the lock of the run.
+        `repair` sets damaged files aside as `*.corrupt`; it is for the one who holds the lock of the run. What cannot
+        be read stays: it may be whole.
         """
-        names = self.names()
+        names = self.names(repair)
         for name in reversed(names):
             path = self.folder / name
             try:
@@ -84,8 +102,10 @@ class Store:
                 continue  # pruned
             except (CheckpointError, OSError) as error:
                 self.say(f"warning: {error}; an older one serves if there is one")
-                if repair:
+                if repair and isinstance(error, CheckpointError):
                     path.replace(path.with_name(f"{name}.corrupt"))
+        if names != self.names():
+            return self.newest(repair)  # meanwhile a training has gone on, and removed what was new
         fault = "no checkpoint holds" if names else "no checkpoint; the run stopped before its first one"
         raise CheckpointError(f"{self.folder}: {fault}; start the run anew")
 

@@ -71,9 +71,12 @@ def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = 
     weights = checkpoint.part(tensors, "best" if which == "best" else "model")
     if not weights:
         raise CheckpointError(f"{run}: nothing was validated yet; take the last weights with checkpoint=last")
-    model = build(config, plugins)
+    with torch.device("meta"):  # shapes without memory: the config may ask for more than there is
+        model = build(config, plugins)
     if not isinstance(model, Model):
         raise RunError(f"{run}/run.json: damaged (its model is a {type(model).__name__}); the run cannot be used")
+    checkpoint.compare(model, weights, run)
+    model = build(config, plugins)
     checkpoint.apply(model, weights, run)
     return model.to(device).eval()
 

@@ -11,6 +11,7 @@ from dlcli.engine.scoring import measure
 from dlcli.errors import ConfigError
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run
+from dlcli.text import printable
 from dlcli.verbs.common import load_data, pick_device, revive, split_of
 
 
@@ -90,6 +91,7 @@ def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers:
     """Print scores and tables."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     console.print(f"{run}: {examples:,} {split} examples", markup=False, soft_wrap=True)
@@ -103,6 +105,6 @@ def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers:
             columns = list(next(iter(rows.values())))
             grid = Table(name, *columns, box=None)
             for label, row in rows.items():
-                grid.add_row(str(label), *(f"{row[c]:.4g}" for c in columns))
+                grid.add_row(Text(printable(label)), *(f"{row[c]:.4g}" for c in columns))
             console.print(grid)
     console.print(f"figures in {run}/figures, numbers in {run}/report-{split}.json", markup=False, soft_wrap=True)

@@ -43,6 +43,7 @@ class Keeper:
         """Write the status of the run."""
         best, position = self.engine.best, self.engine.clock._asdict()
         told = {"state": status, "monitor": best.monitor, "score": best.score, "at": best.step, **position}
+        told["rising"] = best.sign > 0
         self.run.write("status.json", told | {"pid": os.getpid(), "host": platform.node()})
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dlcli.config import catalog, paths
 from dlcli.errors import ConfigError
 from dlcli.run import runs
+from dlcli.text import printable
 
 
 def ls(what: str, pattern: str, config_dir: Path | None) -> None:
@@ -61,7 +63,7 @@ def run_table(pattern: str, outputs: Path = Path("outputs")) -> Table:
     """Return the runs, the newest last, with best score, age and state."""
     table = Table("run", "state", "step", "best", "age", box=None)
     for row in run_rows(pattern, outputs):
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
@@ -71,7 +73,7 @@ def run_rows(pattern: str, outputs: Path) -> Iterator[tuple[str, str, str, str, 
         name = f"{run.path.parent.name}/{run.path.name}"
         if fnmatch(name, pattern) or fnmatch(run.path.parent.name, pattern):
             status = run.status
-            score = f"{status['monitor']} {status['score']:.4g}" if status.get("score") is not None else ""
+            score = f"{status.get('monitor')} {status['score']:.4g}" if isinstance(status.get("score"), float) else ""
             yield name, state(status), str(status.get("step", "")), score, age(run.path)
 
 

@@ -1,5 +1,6 @@
 """Go on with a run: its own config, the few changes that keep its result exact, the state of its last checkpoint."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from dlcli import disk
 from dlcli.config.check import parse
 from dlcli.engine import state
 from dlcli.engine.store import Store
-from dlcli.errors import ConfigError, RunError
+from dlcli.errors import ConfigError, RefusedError, RunError
 from dlcli.run import Run, find, unfinished
 from dlcli.verbs.prepare import Setup
 
@@ -33,6 +34,8 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
     saved = run.record["config"] | {"plugins": list(now.plugins), "fork": now.fork}
     if lost := [key for key in now if key not in saved]:
         raise RunError(f"{run}/run.json: damaged or of another version (it has no {', '.join(lost)}); it cannot go on")
+    if "${" in json.dumps(saved):
+        raise RefusedError(f"{run}/run.json: it asks for values of this machine with ${{...}}; runs hold plain ones")
     config = OmegaConf.create(saved)
     changes = []
     for override in overrides:

@@ -1,7 +1,7 @@
 """`dl train`: learn, keep the best, and say what to do next."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from shlex import quote
@@ -24,16 +24,18 @@ from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.prepare import Setup, prepare
 
 
-def train(config: Any, overrides: Sequence[str]) -> dict[str, float]:
-    """Train as the config says, in a new run folder or in the one to resume; return the best scores."""
+def train(config: Any, overrides: Sequence[str], begun: Callable[[Run], Any] = str) -> dict[str, float]:
+    """Train in a new run folder or in the one to resume, which `begun` is told of; return the best scores."""
     source = resume.wanted(config) if config.resume else None
     with held(source.path) if source and not config.fork else nullcontext():
         setup = prepare(resume.continued(source, config, overrides) if source else config)
         if source:
             resume.restore(source, setup, config.fork)
             if not config.fork:
+                begun(source)
                 return go_on(source, setup, overrides)
         run = create(setup, overrides, source)
+        begun(run)
         with held(run.path):
             return keep_learning(run, setup, overrides, resumed_at=None)
 
@@ -173,7 +175,8 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     engine = setup.engine
     engine.average = None
     engine.model.load_state_dict(engine.best_weights)
-    disk.write(run / "checkpoints/best.safetensors", save(engine.best_weights))  # plain weights, for any other program
+    plain = {name: value.cpu().contiguous() for name, value in engine.best_weights.items()}
+    disk.write(run / "checkpoints/best.safetensors", save(plain))  # for any other program
     measured = engine.measure(setup.valid)
     scores = engine.model.score(measured)
     report = engine.model.report(measured)
