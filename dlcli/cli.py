@@ -6,6 +6,7 @@ Nothing here imports torch or Hydra; a verb does so once its words are understoo
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -159,6 +160,7 @@ def fail(message: str, code: int) -> None:
     """Print an error, and its traceback if asked for, and leave."""
     if "--debug" in sys.argv:
         traceback.print_exc()
-    for i, line in enumerate(message.splitlines()):
-        print(f"{'   ' if i else 'dl:'} {printable(line)[:LONGEST]}", file=sys.stderr)
+    with suppress(OSError):  # of a terminal that is gone; the exit code still tells
+        for i, line in enumerate(message.splitlines()):
+            print(f"{'   ' if i else 'dl:'} {printable(line)[:LONGEST]}", file=sys.stderr, flush=True)
     sys.exit(code)

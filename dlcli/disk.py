@@ -13,8 +13,9 @@ TEMPORARY = ".tmp-"  # followed by the process that writes
 def write(path: Path, content: bytes) -> None:
     """Put a file in place in one piece. Raises OSError; a former file of that name then still stands."""
     temporary = path.with_name(f"{path.name}{TEMPORARY}{os.getpid()}")
+    temporary.unlink(missing_ok=True)  # what an earlier process of this number left, or a link that somebody put there
     try:
-        put(temporary, content, os.O_CREAT | os.O_TRUNC)
+        put(temporary, content, os.O_CREAT | os.O_EXCL)
         if read(temporary) != content:
             raise OSError(None, "what was read back is not what was written", str(temporary))
         os.replace(temporary, path)

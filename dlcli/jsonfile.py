@@ -1,4 +1,4 @@
-"""JSON files that a stranger may have written: read within limits, written in one piece.
+"""JSON files that a stranger may have written, read within limits.
 
 NaN and Infinity are read, since a score may be one; whoever uses a number checks its range.
 """
@@ -52,25 +52,9 @@ def parse(content: bytes) -> dict[str, Any]:
     return found
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file in one piece: temporary file beside it, fsync, rename, fsync of the folder."""
-    text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:  # never through a link that somebody put there
-            file.write(text.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def encode(content: dict[str, Any]) -> bytes:
+    """Return JSON text in UTF-8; what JSON does not know is written as text."""
+    return json.dumps(content, indent=1, default=str, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

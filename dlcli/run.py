@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from dlcli import jsonfile
+from dlcli import disk, jsonfile
 from dlcli.errors import ConfigError, RefusedError, RunError, StorageError
 
 
@@ -46,8 +46,12 @@ class Run:
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file in one piece. Raises StorageError; the former one then still stands."""
+        self.put(name, jsonfile.encode(content))
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file in one piece. Raises StorageError; the former one then still stands."""
         try:
-            jsonfile.write(self.path / name, content)
+            disk.write(self.path / name, content)
         except OSError as error:
             raise StorageError(f"{self}/{name}: cannot be written ({error.strerror}); make room there") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli import jsonfile
+from dlcli import disk, jsonfile
 
 DAMAGED = {
     "empty": b"",
@@ -52,23 +52,23 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     content = {"a": [1, -2.5, None, True, "\u00e9\U0001f600"], "b": {"c": float("inf")}, "d": 10**39, "e": Path("f")}
-    jsonfile.write(tmp_path / "x.json", content)
+    disk.write(tmp_path / "x.json", jsonfile.encode(content))
     assert jsonfile.read(tmp_path / "x.json") == content | {"e": "f"}
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_command_line_that_is_not_utf8_stays_readable(tmp_path):
-    jsonfile.write(tmp_path / "x.json", {"command": ["dl", os.fsdecode(b"\xff")]})
+    disk.write(tmp_path / "x.json", jsonfile.encode({"command": ["dl", os.fsdecode(b"\xff")]}))
     assert jsonfile.read(tmp_path / "x.json") == {"command": ["dl", "?"]}
 
 
 def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
-    jsonfile.write(tmp_path / "x.json", {"a": 1})
+    disk.write(tmp_path / "x.json", jsonfile.encode({"a": 1}))
     for fault in ("fsync", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(os, fault, lambda *_: (_ for _ in ()).throw(OSError("full")))
             with pytest.raises(OSError, match="full"):
-                jsonfile.write(tmp_path / "x.json", {"a": 2})
+                disk.write(tmp_path / "x.json", jsonfile.encode({"a": 2}))
         assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
         assert jsonfile.read(tmp_path / "x.json") == {"a": 1}
 
@@ -78,7 +78,7 @@ def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
     outside.write_text("untouched")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / f"x.json.tmp-{os.getpid()}").symlink_to(outside)
-    jsonfile.write(tmp_path / "run/x.json", {"a": 1})
+    disk.write(tmp_path / "run/x.json", jsonfile.encode({"a": 1}))
     assert outside.read_text() == "untouched"
 
 

@@ -92,13 +92,13 @@ def flatten(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:
     for index, entries in state["state"].items():
         for name, value in entries.items():
             (tensors if isinstance(value, Tensor) else numbers)[f"{index}/{name}"] = value
-    return tensors, {"numbers": numbers, "groups": state["param_groups"]}
+    return tensors, {"tensors": sorted(tensors), "numbers": numbers, "groups": state["param_groups"]}
 
 
 def unflatten(optimizer: torch.optim.Optimizer, tensors: Tensors, plain: dict[str, Any]) -> None:
-    """Give an optimizer its saved state back."""
+    """Give an optimizer its saved state back. Raises KeyError if a tensor of it is missing."""
     state: dict[int, dict[str, Any]] = {}
-    for key, value in {**tensors, **plain["numbers"]}.items():
+    for key, value in {**{key: tensors[key] for key in plain["tensors"]}, **plain["numbers"]}.items():
         index, _, name = key.partition("/")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})

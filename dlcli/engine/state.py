@@ -63,6 +63,8 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
         engine.schedule.restore(plain["schedule"])
         engine.best.restore(plain["best"])
         engine.best_weights = checkpoint.part(tensors, "best")
+        if engine.best.score is not None:
+            checkpoint.compare(engine.model, engine.best_weights, source)
         randomness.restore(checkpoint.part(tensors, "random"), plain["random"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(

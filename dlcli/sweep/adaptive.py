@@ -60,7 +60,7 @@ def distributions(all_axes: Sequence[Axis]) -> dict[str, Any]:
         if len(axis.options) > 1:
             found[axis.key] = CategoricalDistribution(axis.options)
         elif not axis.options:
-            kind = IntDistribution if axis.whole else FloatDistribution
+            kind: Any = IntDistribution if axis.whole else FloatDistribution
             found[axis.key] = kind(axis.low, axis.high, log=axis.log)
     return found
 

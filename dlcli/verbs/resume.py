@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli import disk
 from dlcli.config.check import parse
 from dlcli.engine import state
 from dlcli.engine.store import Store
@@ -64,9 +63,6 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
 def restore(run: Run, setup: Setup, fork: bool) -> None:
     """Put an engine where the run's newest checkpoint that holds was taken.
 
-    Only who holds the lock of the run, hence not a fork, tidies up: half-written files go, damaged ones are set aside.
+    Only who holds the lock of the run, hence not a fork, sets damaged ones aside.
     """
-    folder = run / "checkpoints"
-    if not fork:
-        disk.sweep(folder)
-    state.restore(setup.engine, *Store(folder).newest(repair=not fork), run, fork)
+    state.restore(setup.engine, *Store(run / "checkpoints").newest(repair=not fork), run, fork)

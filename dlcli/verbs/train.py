@@ -9,7 +9,6 @@ from typing import Any
 
 from safetensors.torch import save
 
-from dlcli import disk
 from dlcli.engine.loop import Engine
 from dlcli.engine.signals import Stop, listening
 from dlcli.engine.store import Store
@@ -68,7 +67,7 @@ def keep_learning(run: Run, setup: Setup, overrides: Sequence[str], resumed_at: 
         with listening() as stop:
             announce(log, run, setup, overrides)
             seconds = learn(run, log, setup, stop)
-        return finish(run, log, setup, seconds)
+            return finish(run, log, setup, seconds)
     except BaseException:
         if run.status.get("state") == "running":
             run.write("status.json", run.status | {"state": "stopped"})
@@ -176,7 +175,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     engine.average = None
     engine.model.load_state_dict(engine.best_weights)
     plain = {name: value.cpu().contiguous() for name, value in engine.best_weights.items()}
-    disk.write(run / "checkpoints/best.safetensors", save(plain))  # for any other program
+    run.put("checkpoints/best.safetensors", save(plain))  # for any other program
     measured = engine.measure(setup.valid)
     scores = engine.model.score(measured)
     report = engine.model.report(measured)

@@ -1,0 +1,205 @@
+"""The disk fails: at the N-th operation for every N, until a save passes; and the logs, which may never end a run."""
+
+import errno
+import os
+import types
+from pathlib import Path
+
+import harness
+import pytest
+import torch
+from harness import assert_same, begin, finished, only_run, wait
+
+from dlcli import disk
+from dlcli.engine import store
+from dlcli.engine.store import Store
+from dlcli.errors import StorageError
+from dlcli.lock import held
+from dlcli.log import Log
+
+FULL, BROKEN, READ_ONLY, QUOTA = errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT
+CALLS = ("open", "write", "fsync", "close", "replace", "fdopen")
+
+
+class Failing:
+    """Stands in for `os`: the N-th call fails, and from then on all or none; a full disk takes half of the bytes."""
+
+    def __init__(self, number: int, code: int, lasting: bool):
+        self.left, self.code, self.lasting, self.struck = number, code, lasting, False
+
+    def __getattr__(self, name):
+        return self.failing(getattr(os, name)) if name in CALLS else getattr(os, name)
+
+    def failing(self, real):
+        def call(*arguments, **more):
+            self.left -= 1
+            if self.left == 0 or (self.lasting and self.left < 0):
+                self.struck = True
+                if real is os.write and len(arguments[1]) > 1:
+                    os.write(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                if real is os.close:
+                    os.close(*arguments)
+                raise OSError(self.code, os.strerror(self.code))
+            return real(*arguments, **more)
+
+        return call
+
+
+def numbers(step):
+    """Return a small state that tells which it is."""
+    return {"a": torch.full((8,), float(step))}, {"number": step}
+
+
+def outcome(act):
+    """Return what a StorageError says; any other error passes."""
+    try:
+        act()
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("code", [FULL, BROKEN, READ_ONLY, QUOTA])
+def test_a_save_that_fails_anywhere_loses_nothing(tmp_path, monkeypatch, code, lasting):
+    """F28, F29, F30: whatever fails, the former state stands, the error is one line, and the next save works."""
+    monkeypatch.setattr(store, "LINES", 1)  # so that the manifest is rewritten, too
+    number = struck = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        saver = Store(folder)
+        for step in (1, 2):
+            saver.save(step, *numbers(step))
+        failing = Failing(number, code, lasting)
+        monkeypatch.setattr(disk, "os", failing)
+        said = outcome(lambda saver=saver: saver.save(3, *numbers(3)))
+        assert said == "" or (os.strerror(code) in said and "\n" not in said)
+        monkeypatch.setattr(disk, "os", os)
+        tensors, plain = Store(folder).newest()
+        assert plain["number"] in (2, 3)
+        assert tensors["a"].eq(plain["number"]).all()
+        saver.save(4, *numbers(4))
+        assert Store(folder).newest()[1]["number"] == 4
+        if not failing.struck:
+            break
+        struck += 1
+    assert struck > 10
+    print(f"{os.strerror(code)}: {struck} operations failed one after another, nothing lost")
+
+
+@pytest.mark.parametrize("code", [FULL, BROKEN])
+def test_a_disk_that_fails_while_reading_damages_nothing(tmp_path, monkeypatch, code):
+    """F29: what cannot be read now is not set aside; an older state serves."""
+    for number in range(1, 20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for step in (1, 2):
+            Store(folder).save(step, *numbers(step))
+        failing = Failing(number, code, lasting=False)
+        monkeypatch.setattr(disk, "os", failing)
+        assert Store(folder, say=str).newest(repair=True)[1]["number"] in (1, 2)
+        monkeypatch.setattr(disk, "os", os)
+        assert Store(folder).newest()[1]["number"] == 2
+        assert not list(folder.glob("*.corrupt"))
+        if not failing.struck:
+            return
+    raise AssertionError("never got through")
+
+
+@pytest.mark.parametrize("number", [1, 8, 30, 60])
+def test_a_run_on_a_full_disk_ends_with_7_and_goes_on_later(warm, tmp_path, number):
+    """F28: at the first save, at a later one, within one."""
+    config, unbroken = warm
+
+    def trap():
+        disk.os = Failing(number, FULL, lasting=True)
+
+    assert wait(begin(config, tmp_path, trap)) == 7
+    said = (tmp_path / "said.txt").read_text()
+    assert "Traceback" not in said
+    assert "No space left on device" in said
+    if run := only_run(tmp_path):
+        assert harness.step(run) >= 0
+        assert_same(finished(config, tmp_path), unbroken)
+
+
+@pytest.mark.parametrize("code", [READ_ONLY, QUOTA, errno.EACCES])
+def test_a_folder_that_cannot_be_locked_ends_with_7(tmp_path, monkeypatch, code):
+    """F30."""
+    from dlcli import lock
+
+    refusing = types.SimpleNamespace(**vars(os))
+    refusing.open = Failing(1, code, lasting=True).failing(os.open)
+    monkeypatch.setattr(lock, "os", refusing)
+    with pytest.raises(StorageError, match="cannot be written"), held(tmp_path):
+        pass
+
+
+def test_logs_on_a_full_disk_warn_once_and_the_training_goes_on(warm, tmp_path):
+    """F31: neither the table nor TensorBoard may end a training; the checkpoints do not suffer."""
+    config, unbroken = warm
+
+    def full(*arguments, **more):
+        raise OSError(FULL, "No space left on device")
+
+    def trap():
+        from torch.utils.tensorboard import SummaryWriter
+
+        Log.add = SummaryWriter.add_scalar = full
+
+    assert wait(begin(config, tmp_path, trap)) == 0, (tmp_path / "said.txt").read_text()
+    said = (tmp_path / "said.txt").read_text()
+    assert said.count("warning: scalars.csv cannot be written") == 1
+    assert said.count("warning: TensorBoard cannot be written") == 1
+    run = only_run(tmp_path)
+    (run / "scalars.csv").write_bytes((unbroken / "scalars.csv").read_bytes())
+    assert_same(run, unbroken)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_table_on_a_device_that_is_always_full(tmp_path, capsys):
+    """F31: the error of the real thing, from write, from flush and from close."""
+    log = Log(tmp_path)
+    log._file.close()
+    log._file = open("/dev/full", "a", encoding="utf-8", newline="")  # noqa: SIM115
+    for step in range(3):
+        log.scalars({"loss": 1.0}, step)
+    log.close()
+    assert capsys.readouterr().out.count("warning: scalars.csv cannot be written") == 1
+
+
+def test_a_table_that_a_crash_has_torn_keeps_its_whole_rows(tmp_path):
+    """F31, F32: and the rows of the very step of the checkpoint do not come twice."""
+    log = Log(tmp_path)
+    for step in (1, 2):
+        log.scalars({"loss": step / 3, "rate": 0.1}, step)
+    log.close()
+    with (tmp_path / "scalars.csv").open("a", newline="") as file:
+        file.write("2,more,0.12")
+    log = Log(tmp_path, resumed_at=2)
+    log.scalars({"loss": 2 / 3, "rate": 0.1, "more": 0.1234}, 2)
+    log.close()
+    names = [(row["step"], row["name"], row["value"]) for row in log.rows()]
+    assert names == [
+        ("1", "loss", repr(1 / 3)),
+        ("1", "rate", "0.1"),
+        ("2", "loss", repr(2 / 3)),
+        ("2", "rate", "0.1"),
+        ("2", "more", "0.1234"),
+    ]
+
+
+def test_whoever_evaluates_a_run_in_training_takes_no_row_away(tmp_path):
+    """F38: two processes add to one table."""
+    from dlcli.log import FOREVER
+
+    training = Log(tmp_path)
+    training.scalars({"loss": 1.0}, 1)
+    other = Log(tmp_path, resumed_at=FOREVER)
+    other.scalars({"test/loss": 2.0}, 1)
+    training.scalars({"loss": 0.5}, 2)
+    other.close()
+    training.close()
+    assert [row["value"] for row in training.rows()] == ["1.0", "2.0", "0.5"]

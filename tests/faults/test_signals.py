@@ -1,0 +1,137 @@
+"""Signals: what is asked for happens soon, what is kept is whole, and what goes on ends with the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import harness
+import pytest
+from harness import aim, assert_same, assert_tidy, begin, finished, only_run, wait
+
+from dlcli.engine.loop import Engine
+from dlcli.engine.store import Store
+
+
+def send(*numbers):
+    """Return an act that sends signals to the own process."""
+
+    def act():
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("point", "step"), [("before step", 3), ("before validation", 12), ("before save", 10), ("before fsync", 1)]
+)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["term", "int", "hup"]
+)
+def test_a_signal_ends_the_run_after_the_step_and_loses_none(warm, tmp_path, number, code, point, step):
+    """F21, F22, F23, F26: in a step, in validation, in a save."""
+    config, unbroken = warm
+    assert wait(begin(config, tmp_path, aim(point, 3, send(number)))) == code
+    run = only_run(tmp_path)
+    said = (tmp_path / "said.txt").read_text()
+    assert f"stopped after step {step}; everything is saved" in said
+    assert harness.step(run) == step
+    assert not list(run.rglob("*.tmp-*"))
+    assert_same(finished(config, tmp_path), unbroken)
+
+
+def test_the_second_ctrl_c_leaves_at_once(warm, tmp_path):
+    """F22: although a step takes for ever."""
+    config, unbroken = warm
+
+    def trap():
+        real = Engine.learn
+
+        def endless(self, batch):
+            if self.clock.step == 8:
+                Path("reached").touch()
+                time.sleep(60)
+            real(self, batch)
+
+        Engine.learn = endless
+
+    child = begin(config, tmp_path, trap)
+    end = time.monotonic() + 30
+    while not Path("reached").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    began = time.monotonic()
+    os.kill(child, signal.SIGINT)
+    time.sleep(0.1)
+    os.kill(child, signal.SIGINT)
+    wait(child)
+    assert time.monotonic() - began < 1.5
+    assert "KeyboardInterrupt" in (tmp_path / "said.txt").read_text()  # which the command line tells in a word
+    assert harness.step(only_run(tmp_path)) == 5
+    assert_same(finished(config, tmp_path), unbroken)
+
+
+@pytest.mark.parametrize("point", ["before write", "before rename", "before folder sync", "before manifest line"])
+def test_two_signals_within_a_save_leave_it_whole_or_not_at_all(warm, tmp_path, point):
+    """F22, F23."""
+    config, unbroken = warm
+    wait(begin(config, tmp_path, aim(point, 3, send(signal.SIGINT, signal.SIGINT))))
+    assert_same(finished(config, tmp_path), unbroken)
+    assert_tidy(only_run(tmp_path))
+
+
+def test_usr1_saves_and_the_run_goes_on(warm, tmp_path):
+    """F24."""
+    config, unbroken = warm
+    config = config.copy()
+    config.save.steps, config.save.keep = None, 5
+    assert wait(begin(config, tmp_path, aim("before step", 8, send(signal.SIGUSR1)))) == 0
+    run = only_run(tmp_path)
+    assert Store(run / "checkpoints").listed() == [f"step-{step}.safetensors" for step in (0, 8, 24)]
+    assert_same(run, unbroken)
+
+
+def test_nobody_reads_any_more(warm, tmp_path):
+    """F26: `dl train | head` trains on, without a traceback."""
+    config, unbroken = warm
+    reader, writer = os.pipe()
+
+    def trap():
+        os.dup2(writer, 1)
+        os.close(writer)
+        os.close(reader)
+
+    child = begin(config, tmp_path, trap)
+    os.close(writer)
+    os.close(reader)
+    assert wait(child) == 0
+    assert not (tmp_path / "said.txt").read_text()
+    assert_same(only_run(tmp_path), unbroken)
+
+
+def test_the_terminal_is_closed(tmp_path):
+    """F26, F25: the system sends SIGHUP and refuses every word; the state is saved, and no process stays."""
+    import pty
+
+    master, slave = pty.openpty()
+    words = ["train", "model=mlp", "data=iris", "batch=16", "epochs=100000"]
+    command = [sys.executable, "-m", "dlcli", *words]
+    child = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    try:
+        shown = b""
+        while b"epoch" not in shown:
+            shown += os.read(master, 10_000)
+        os.close(master)
+        child.send_signal(signal.SIGHUP)
+        child.wait(30)
+    finally:
+        child.kill()
+        child.wait()
+    (run,) = tmp_path.glob("outputs/*/*")
+    assert '"interrupted"' in (run / "status.json").read_text()
+    assert harness.step(run) > 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(child.pid, 0)
