@@ -26,15 +26,16 @@ def send(*numbers):
 
 
 @pytest.mark.parametrize(
-    ("point", "step"), [("before step", 3), ("before validation", 12), ("before save", 10), ("before fsync", 1)]
+    ("point", "count", "step"),
+    [("before step", 3, 3), ("before validation", 3, 12), ("before save", 3, 10), ("before fsync", 5, 1)],
 )
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["term", "int", "hup"]
 )
-def test_a_signal_ends_the_run_after_the_step_and_loses_none(warm, tmp_path, number, code, point, step):
+def test_a_signal_ends_the_run_after_the_step_and_loses_none(warm, tmp_path, number, code, point, count, step):
     """F21, F22, F23, F26: in a step, in validation, in a save."""
     config, unbroken = warm
-    assert wait(begin(config, tmp_path, aim(point, 3, send(number)))) == code
+    assert wait(begin(config, tmp_path, aim(point, count, send(number)))) == code
     run = only_run(tmp_path)
     said = (tmp_path / "said.txt").read_text()
     assert f"stopped after step {step}; everything is saved" in said

@@ -139,12 +139,12 @@ ARCHIVES = {
     "TorchScript": TORCHSCRIPT,
     "legacy torch tar": tarred(("pickle", EVIL, tarfile.REGTYPE, ""), ("storages", EVIL, tarfile.REGTYPE, "")),
     "tar that leads out": tarred(
-        ("../outside/evil", b"x", tarfile.REGTYPE, ""), ("/tmp/evil", b"x", tarfile.REGTYPE, "")
+        ("../outside/evil", b"x", tarfile.REGTYPE, ""), ("/var/evil", b"x", tarfile.REGTYPE, "")
     ),
     "tar with links": tarred(("l", b"", tarfile.SYMTYPE, "../../outside"), ("l/evil", b"x", tarfile.REGTYPE, "")),
     "tar with a hard link out": tarred(("h", b"", tarfile.LNKTYPE, "/etc/passwd")),
     "tar with a pipe": tarred(("p", b"", tarfile.FIFOTYPE, "")),
-    "zip that leads out": zipped({"../outside/evil": b"x", "/tmp/evil": b"x", "..\\evil": b"x", "C:\\evil": b"x"}),
+    "zip that leads out": zipped({"../outside/evil": b"x", "/var/evil": b"x", "..\\evil": b"x", "C:\\evil": b"x"}),
     "zip of zeros": zipped({"x.npy": b"\0" * 50_000_000}, method=zipfile.ZIP_DEFLATED),
     "gzip of zeros": gzip.compress(b"\0" * 50_000_000),
     "zlib of zeros": zlib.compress(b"\0" * 50_000_000),
