@@ -9,7 +9,7 @@ import typer
 from dlcli.config import catalog, paths, schema
 from dlcli.errors import ConfigError
 
-VERBS = ("train", "eval", "sample", "attack", "verify", "show")
+VERBS = ("train", "eval", "sample", "attack", "verify", "export", "show")
 FLAGS = {
     "--config-dir",
     "--debug",

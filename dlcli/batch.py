@@ -1,6 +1,6 @@
 """What flows from data to models: named tuples of tensors, shapes beside the fields.
 
-B batch, C channels or classes, H height, W width, D features, K targets, L labels.
+B batch, C channels or classes, H height, W width, T time, D features, K targets, L labels.
 """
 
 from typing import NamedTuple
@@ -12,11 +12,36 @@ class Images(NamedTuple):
     """Pictures and what they show."""
 
     x: Tensor  # (B, C, H, W), float in [0, 1]; uint8 in [0, 255] while it rests in a data set
-    y: Tensor  # (B,) int64, index of the class
+    y: Tensor  # (B,) int64, index of the class; (B, C) float, probabilities, where pictures were mixed
 
     @property
     def size(self) -> int:
         """The number of examples (`len` of a named tuple counts its fields)."""
+        return len(self.x)
+
+
+class Masks(NamedTuple):
+    """Pictures, what each of their pixels shows, and how much each pixel counts."""
+
+    x: Tensor  # (B, C, H, W), as in Images
+    y: Tensor  # (B, H, W) int64, index of the class of each pixel; uint8 while it rests in a data set
+    w: Tensor  # (B, H, W) float, weight of each pixel in the loss
+
+    @property
+    def size(self) -> int:
+        """The number of pictures."""
+        return len(self.x)
+
+
+class Signals(NamedTuple):
+    """Recordings and what they are of."""
+
+    x: Tensor  # (B, C, T) float in [-1, 1]
+    y: Tensor  # (B,) int64, index of the class
+
+    @property
+    def size(self) -> int:
+        """The number of recordings."""
         return len(self.x)
 
 

@@ -105,6 +105,15 @@ def verify(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = 
     verify(run, config)
 
 
+@app.command(cls=guide.Verb)
+def export(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = False) -> None:
+    """Write a run's net for other programs, with a model card: dl export [RUN] format=onnx."""
+    run, config = arguments.run_and_config("export", words, config_dir)
+    from dlcli.verbs.export import export
+
+    export(run, config)
+
+
 @app.command("ls")
 def list_things(
     what: Annotated[str, typer.Argument(help="models, data, optimizers, schedules, attacks, ... or runs")] = "models",

@@ -4,7 +4,9 @@ A file appears whole under its name or not at all: written beside it, synced, re
 What a crash may leave behind is a temporary file, which the next start sweeps away.
 """
 
+import math
 import os
+import shutil
 from pathlib import Path
 
 TEMPORARY = ".tmp-"  # followed by the process that writes
@@ -58,7 +60,16 @@ def read(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not os.path.isfile(descriptor):
             raise OSError(None, "not a regular file", str(path))
-        return file.read()
+        try:
+            return file.read()
+        except MemoryError:
+            raise OSError(None, "larger than the memory", str(path)) from None
+
+
+def free(folder: Path) -> float:
+    """Return the bytes that may still be written below a folder; infinity where the system does not say."""
+    usage = shutil.disk_usage(folder)
+    return usage.free if usage.total else math.inf
 
 
 def sweep(folder: Path) -> None:

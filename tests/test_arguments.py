@@ -37,7 +37,7 @@ def test_small_slips_are_mended():
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        ("dl train model=v", ["model=vae", "model=vae_conv"]),
+        ("dl train model=va", ["model=vae", "model=vae_conv"]),
         ("dl train opt", ["optimizer="]),
         ("dl train optimizer=momentum optimizer.m", ["optimizer.momentum="]),
         ("dl attack attack=p", ["attack=pgd", "attack=pgd_l2"]),

@@ -174,18 +174,18 @@ def roots(verb: str) -> set[str]:
 
 
 def missing_facts(config: Any) -> list[str]:
-    """Name the facts that the model asks of data which does not have them, and data that does."""
+    """Name the facts that model or augmentation ask of data which does not have them, and data that does."""
     from omegaconf import OmegaConf
 
     faults = []
-    wanted = [str(value) for _, value in flatten(config.get("model", {})) if str(value).startswith("${data.")]
-    for fact in sorted({value[7:-1] for value in wanted}):
+    asked = [(part, str(value)) for part in ("model", "augment") for _, value in flatten(config.get(part, {}))]
+    for part, fact in sorted({(part, value[7:-1]) for part, value in asked if value.startswith("${data.")}):
         if fact not in config.data:
             having = [
                 name for name, path in paths.options("data").items() if fact in {e.key for e in catalog.entries(path)}
             ]
             data = OmegaConf.select(config, "data.name")
-            faults.append(f"data={data} has no {fact}, which this model needs; data that has it: {', '.join(having)}")
+            faults.append(f"data={data} has no {fact}, which this {part} needs; data that has it: {', '.join(having)}")
     return faults
 
 

@@ -50,14 +50,14 @@ class Kind(NamedTuple):
         return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{' or null' if self.null else ''}"
 
 
-FREE = ("players", "layers")  # nodes that the user fills: optimizer settings by player and by layer
+FREE = ("players", "layers", "init_names")  # nodes that the user fills
 
 POSITIVE = Kind(float, 0, open=True)
 COUNT = Kind(int, 1)
 SHARE = Kind(float, 0, 1)
 DECAY = Kind(float, 0, 0.999)
 
-ROOT = {
+ROOT: dict[str, Kind | None] = {
     "seed": Kind(int, 0, 2**63 - 1),
     "epochs": COUNT,
     "batch": COUNT,
@@ -68,13 +68,26 @@ ROOT = {
     "clip_value": Kind(float, 0, open=True, null=True),
     "accumulate": COUNT,
     "ema": Kind(float, 0, 1, open=True, null=True),
+    "swa": Kind(float, 0, 0.999, null=True),
     "l1": Kind(float, 0),
     "max_norm": Kind(float, 0, open=True, null=True),
     "patience": Kind(int, 1, null=True),
     "monitor": Kind(str, null=True),
     "limit": Kind(float, 1e-9, 1),
     "limit_valid": Kind(float, 1e-9, 1),
+    "bootstrap": Kind(bool),
     "overfit": Kind(int, 0),
+    "init_from": Kind(str, null=True),
+    "init_only": Kind(list),
+    "freeze": Kind(list),
+    "learn": Kind(list),
+    "thaw": SHARE,
+    "layer_decay": Kind(float, 0.001, 1),
+    "lora.rank": Kind(int, 0),
+    "lora.alpha": POSITIVE,
+    "lora.layers": Kind(list),
+    "format": Kind(str, choices=("safetensors", "onnx", "torch")),
+    "force": Kind(bool),
     "compile": Kind(bool),
     "channels_last": Kind(bool, null=True),
     "deterministic": Kind(bool),
@@ -83,6 +96,7 @@ ROOT = {
     "save.keep": Kind(int, 2),
     "fork": Kind(bool),
     "dry_run": Kind(bool),
+    "find_lr": Kind(bool),
     "sweep.search": Kind(str, choices=("grid", "random", "optuna")),
     "sweep.jobs": COUNT,
     "sweep.time": Kind(float, 0, open=True, null=True),
@@ -90,12 +104,17 @@ ROOT = {
     "sweep.trials": COUNT,
     "sweep.seed": Kind(int, 0),
     "resume": Kind(str, null=True),
+    "committee": Kind(list),
+    "views": Kind(str, choices=("none", "mirror", "shift")),
     "checkpoint": Kind(str, choices=("best", "last")),
     "split": Kind(str, choices=("train", "valid", "test")),
     "out": Kind(str, null=True),
     "n": COUNT,
     "columns": COUNT,
     "plugins": Kind(list),
+    "see": None,  # a word or a list, checked where the views are known
+    "layer": Kind(str, null=True),
+    "explain": Kind(str, choices=("classes", "worst")),
     "device.name": Kind(str, choices=("auto", "cpu", "cuda", "mps")),
     "device.index": Kind(int, 0),
     "device.threads": Kind(int, 1, null=True),
@@ -116,12 +135,24 @@ ANYWHERE = {
     "steps": COUNT,
     "restarts": COUNT,
     "degree": COUNT,
+    "depth": COUNT,
+    "dims": Kind(int, 1, 3),
+    "kernel": COUNT,
+    "stride": COUNT,
+    "dilation": COUNT,
+    "scale": Kind(float, 0),
+    "weight": Kind(float, 0),
     "samples": COUNT,
     "every": COUNT,
     "noise": Kind(float, 0),
     "scalars": COUNT,
     "temperature": POSITIVE,
     "split_seed": Kind(int, 0),
+    "valid": Kind(float, 0),  # a count, or a share below 1
+    "test": Kind(float, 0),
+    "tile": Kind(int, 1, null=True),
+    "workers": Kind(int, 0),
+    "memory": Kind(float, 0),
 }
 
 

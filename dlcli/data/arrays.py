@@ -16,9 +16,10 @@ from torch import Tensor
 from dlcli.batch import Images, Table
 from dlcli.data.facts import class_facts, image_facts, table_facts, target_facts
 from dlcli.data.files import locate
-from dlcli.data.splits import Rest, Splits, hold_out, pick
+from dlcli.data.splits import Splits, hold_out, pick
 from dlcli.errors import DataError
 
+Arrays = Images | Table
 MOST = 100_000  # classes; a larger number in y is no class
 KNOWN = ("x", "y", "x_valid", "y_valid", "x_test", "y_test", "names")
 
@@ -48,7 +49,7 @@ class ArrayFile:
         facts = image_facts(train.x) if isinstance(train, Images) else table_facts(train.x)
         return Splits(train, valid, test, facts | _answers((train, valid, test), arrays, path))
 
-    def _held(self, batch: Rest, count_or_share: int | float, total: int) -> tuple[Rest, Rest]:
+    def _held(self, batch: Arrays, count_or_share: int | float, total: int) -> tuple[Arrays, Arrays]:
         """Hold out a count, or a share of the `total` that the file holds."""
         count = round(count_or_share * total) if isinstance(count_or_share, float) else count_or_share
         rest, held = hold_out(batch.y, count, self.split_seed)
@@ -74,7 +75,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _batch(arrays: dict[str, np.ndarray], suffix: str, path: Path) -> Rest:
+def _batch(arrays: dict[str, np.ndarray], suffix: str, path: Path) -> Arrays:
     x = _inputs(arrays[f"x{suffix}"], f"x{suffix} of {path}")
     y = _outputs(arrays[f"y{suffix}"], f"y{suffix} of {path}")
     if len(x) != len(y):
@@ -114,7 +115,7 @@ def _outputs(y: np.ndarray, what: str) -> Tensor:
     return torch.from_numpy(y.astype(np.int64 if y.ndim == 1 else np.float32))
 
 
-def _answers(splits: tuple[Rest, ...], arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
+def _answers(splits: tuple[Arrays, ...], arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
     """Return the facts on what is predicted."""
     train = splits[0].y
     if train.is_floating_point():

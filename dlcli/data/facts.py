@@ -17,9 +17,7 @@ def image_facts(x: Tensor) -> dict[str, Any]:
     Pixels count in [0, 1], four decimals: the form in which such numbers are published.
     """
     _, channels, height, width = x.shape
-    scale = 1.0 if x.is_floating_point() else 255.0
-    variance, mean = torch.var_mean(x.float().div_(scale), dim=(0, 2, 3), correction=0)
-    std = variance.sqrt()
+    mean, std = _counted(x) if x.dtype == torch.uint8 else _measured(x)
     return {
         "kind": "images",
         "features": channels * height * width,
@@ -31,11 +29,39 @@ def image_facts(x: Tensor) -> dict[str, Any]:
     }
 
 
+def _counted(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel of bytes, exactly, from how often each byte occurs."""
+    counts = torch.stack([torch.bincount(x[:, c].flatten(), minlength=256) for c in range(x.shape[1])]).double()
+    level = torch.arange(256, dtype=torch.float64) / 255
+    shares = counts / counts.sum(1, keepdim=True)  # (C, 256)
+    mean = shares @ level
+    return mean, (shares * (level - mean[:, None]).square()).sum(1).sqrt()
+
+
+def _measured(x: Tensor) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    return mean, variance.sqrt()
+
+
 def table_facts(x: Tensor, feature_names: Sequence[str] | None = None) -> dict[str, Any]:
     """State width, and mean and standard deviation of each column, of training rows (N, D)."""
     mean, std = _moments(x)
     facts = {"kind": "table", "features": x.shape[1], "mean": mean, "std": std}
     return facts if feature_names is None else facts | {"feature_names": list(feature_names)}
+
+
+def signal_facts(x: Tensor) -> dict[str, Any]:
+    """State shape, and mean and standard deviation of each channel, of training recordings (N, C, T)."""
+    _, channels, length = x.shape
+    variance, mean = torch.var_mean(x, dim=(0, 2), correction=0)
+    return {
+        "kind": "signals",
+        "features": channels * length,
+        "channels": channels,
+        "length": length,
+        "mean": [round(value, 4) for value in mean.tolist()],
+        "std": [round(value, 4) or 1.0 for value in variance.sqrt().tolist()],
+    }
 
 
 def class_facts(names: Sequence[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dlcli.batch import Images
 from dlcli.data.facts import class_facts, image_facts
 from dlcli.data.fetch import fetch
 from dlcli.data.files import verified
-from dlcli.data.splits import Splits, hold_out, pick
+from dlcli.data.splits import Splits, few, hold_out, pick
 from dlcli.errors import ConfigError, DataError
 
 UNSIGNED_BYTE = 8
@@ -82,11 +82,13 @@ class IDX:
 
     `binarize="static"` draws each pixel once from a Bernoulli distribution whose probability is its value, as
     Salakhutdinov and Murray (2008) did. Larochelle's file, on which likelihoods are often published, is another
-    draw of the same procedure. `"threshold"` cuts at one half.
+    draw of the same procedure. `"threshold"` cuts at one half. `train` keeps so many labelled training pictures,
+    as many of each class; None keeps all.
     """
 
     folder: str
     valid: int | float = 10000
+    train: int | None = None
     split_seed: int = 0
     binarize: Literal["none", "static", "threshold"] = "none"
 
@@ -105,7 +107,7 @@ class IDX:
             for part in ("train", "t10k")
         )
         rest, held = hold_out(whole.y, self.valid, self.split_seed)
-        train = pick(whole, rest)
+        train = pick(whole, rest[few(whole.y[rest], self.train, self.split_seed)])
         return Splits(train, pick(whole, held), test, image_facts(train.x) | class_facts(collection.names))
 
     def _binarized(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ B examples, N numbers for each.
 """
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +19,19 @@ MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: the step between two addresses
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
-Draw = Callable[[int], Tensor]  # N -> (B, N) uniform in [0, 1), fresh at each call
+STILL = -1  # in place of the epoch: numbers that are the same in every epoch
+
+
+class Draw(Protocol):
+    """Where an augmentation takes its randomness from."""
+
+    epoch: int
+
+    def __call__(self, count: int) -> Tensor:
+        """Return (B, count) uniform numbers in [0, 1), fresh at each call."""
+
+    def still(self, count: int) -> Tensor:
+        """Return (B, count) uniform numbers in [0, 1) that are the same in every epoch."""
 
 
 def scramble(*words: int) -> int:
@@ -42,6 +54,7 @@ class Counter:
     """Hand out uniform numbers for one batch; each call reads the next stream."""
 
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
+        self.seed, self.epoch, self.index = seed, epoch, index
         self.states = _states(seed, epoch, index)
         self.stream = -1
 
@@ -49,6 +62,10 @@ class Counter:
         """Return (B, count) numbers in [0, 1)."""
         self.stream += 1
         return _numbers(self.states, count, self.stream)
+
+    def still(self, count: int) -> Tensor:
+        """Return (B, count) numbers in [0, 1) that belong to the examples, whatever the epoch and the call."""
+        return uniform(self.seed, STILL, self.index, count)
 
 
 def normal(draw: Draw, count: int) -> Tensor:

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from dlcli.batch import Images, Table
+from dlcli.batch import Images, Masks, Signals, Table
+from dlcli.data.album import Album
+from dlcli.data.randomness import scramble
 from dlcli.errors import DataError
 
-Rest = Images | Table  # how a split rests in memory
+Rest = Images | Masks | Signals | Table | Album  # how a split rests in memory, or in files
+RESAMPLED = 2  # a word of its own in the hash, so that shuffling and resampling are independent
+
 Kind = TypeVar("Kind", bound=Rest)
 
 
@@ -53,9 +57,37 @@ def divide(whole: Kind, valid: int | float, test: int | float, seed: int) -> tup
     return pick(whole, rest[train_rows]), pick(whole, rest[valid_rows]), pick(whole, test_rows)
 
 
+def few(y: Tensor, count: int | None, seed: int) -> Tensor:
+    """Return the sorted indices of `count` examples, classes as equal in number as they can be; None: all.
+
+    A smaller count is a part of every larger one of the same seed. Raises DataError where there are not so many.
+    """
+    if count is None:
+        return torch.arange(len(y))
+    if not isinstance(count, int) or not 1 <= count <= len(y):
+        raise DataError(
+            f"cannot keep {count} of {len(y)} training examples: "
+            f"data.source.train is a count from 1 to {len(y)}, or null"
+        )
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    rank = torch.empty(len(y), dtype=torch.long)  # how many of its class come before it
+    for kind in y.unique():
+        own = order[y[order] == kind]
+        rank[own] = torch.arange(len(own))
+    return order[rank[order].argsort(stable=True)[:count]].sort().values
+
+
 def pick(batch: Kind, rows: Tensor) -> Kind:
     """Return the given rows of every field."""
+    if isinstance(batch, Album):
+        return batch.pick(rows)  # type: ignore[return-value]
     return type(batch)(*(field[rows] for field in batch))
+
+
+def resample(split: Kind, seed: int) -> Kind:
+    """Draw as many examples with replacement, about 63 % of them at least once: bagging (Breiman 1996)."""
+    generator = torch.Generator().manual_seed(scramble(seed, RESAMPLED) >> 1)
+    return pick(split, torch.randint(split.size, (split.size,), generator=generator))
 
 
 def check(splits: Splits, classes: int | None) -> None:
@@ -66,7 +98,8 @@ def check(splits: Splits, classes: int | None) -> None:
     for name in ("train", "valid", "test"):
         split = getattr(splits, name)
         _check_sizes(name, split, splits.train)
-        _check_inputs(name, split)
+        if not isinstance(split, Album):  # whose pictures are bytes
+            _check_inputs(name, split)
         _check_answers(name, split.y, classes, "labels" in splits.facts and classes is None)
 
 
@@ -103,22 +136,32 @@ def _quota(sizes: Tensor, count: int) -> Tensor:
 
 
 def _check_sizes(name: str, split: Rest, train: Rest) -> None:
-    if len(split.x) != len(split.y):
+    count = split.size
+    if count != len(split.y):
         raise DataError(
-            f"the {name} split has {len(split.x)} examples but {len(split.y)} labels: "
+            f"the {name} split has {count} examples but {len(split.y)} labels: "
             "each example needs exactly one; repair the files"
         )
-    if split.size == 0:
+    if count == 0:
         raise DataError(f"the {name} split is empty: every split needs an example; raise data.source.{name} or samples")
-    if split.x.shape[1:] != train.x.shape[1:]:
+    if _shape(split) != _shape(train):
         raise DataError(
-            f"the {name} split has examples of shape {tuple(split.x.shape[1:])}, "
-            f"the train split {tuple(train.x.shape[1:])}: they must agree; repair the files"
+            f"the {name} split has examples of shape {_shape(split)}, the train split {_shape(train)}: "
+            "they must agree; repair the files"
         )
+    if isinstance(split, Masks) and not split.x.shape[-2:] == split.y.shape[1:] == split.w.shape[1:]:
+        sizes = ", ".join(" x ".join(map(str, field.shape[-2:])) for field in split)
+        raise DataError(f"the {name} split has pictures, masks and weights of {sizes} pixels: they must agree")
 
 
-def _check_inputs(name: str, split: Rest) -> None:
+def _shape(split: Rest) -> tuple[int, ...]:
+    return split.shape if isinstance(split, Album) else tuple(split.x.shape[1:])
+
+
+def _check_inputs(name: str, split: Images | Masks | Signals | Table) -> None:
     x = split.x
+    if isinstance(split, Masks):
+        _refuse(name, "weights", split.w, ~(split.w >= 0), "numbers of 0 or more", "repair the weights")
     if not x.is_floating_point():
         return  # uint8 pixels cannot be out of range
     _refuse(name, "inputs", x, ~x.isfinite(), "finite numbers", "remove or replace those examples")

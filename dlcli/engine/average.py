@@ -1,4 +1,10 @@
-"""An exponential moving average of the weights (Polyak & Juditsky 1992), which is evaluated in their place."""
+"""An average of the weights over the steps (Polyak & Juditsky 1992), which is evaluated in their place.
+
+    ema:  average <- d average + (1 - d) weights                      d the decay, after every batch
+    swa:  average = mean of the weights since share s of the run      (Izmailov et al. 2018, arXiv:1803.05407)
+
+The statistics of batch norms are averaged along with the weights that they belong to.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,18 +12,30 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from dlcli.errors import ConfigError
+from dlcli.model import Clock
+
 
 class Average:
-    """average <- decay * average + (1 - decay) * weights, after every batch."""
+    """Follow the weights of a model: with a `decay`, or, where there is none, all alike since share `start`."""
 
-    def __init__(self, model: nn.Module, decay: float):
-        self.model, self.decay = model, decay
-        self.weights = [p.detach().clone() for p in model.parameters()]
+    def __init__(self, model: nn.Module, decay: float | None, start: float | None = None):
+        self.decay, self.start = decay, start
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        statistics = [s for m in norms for s in (m.running_mean, m.running_var) if s is not None]
+        self.live = [tensor.detach() for tensor in [*model.parameters(), *statistics]]
+        self.weights = [tensor.clone() for tensor in self.live]
+
+    def share(self, clock: Clock) -> float:
+        """Return how much of the average the weights of this step become; 1 before the averaging starts."""
+        if self.decay is not None:
+            return 1 - self.decay
+        return 1 / max(1, clock.step + 1 - int((self.start or 0.0) * clock.steps))
 
     @torch.no_grad()
-    def update(self) -> None:
+    def update(self, clock: Clock) -> None:
         """Move the average towards the weights."""
-        torch._foreach_lerp_(self.weights, [p.detach() for p in self.model.parameters()], 1 - self.decay)
+        torch._foreach_lerp_(self.weights, self.live, self.share(clock))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -31,16 +49,23 @@ class Average:
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange average and weights."""
-        for mine, theirs in zip(self.weights, self.model.parameters(), strict=True):
+        for mine, theirs in zip(self.weights, self.live, strict=True):
             kept = mine.clone()
             mine.copy_(theirs)
             theirs.copy_(kept)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the average by number of the parameter."""
+        """Return the average by number of the tensor."""
         return {str(i): value for i, value in enumerate(self.weights)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over a saved average."""
         for i, value in enumerate(self.weights):
             value.copy_(state[str(i)])
+
+
+def averaging(model: nn.Module, ema: float | None, swa: float | None) -> Average | None:
+    """Return the average that the settings ask for. Raises ConfigError if they ask for two."""
+    if ema is not None and swa is not None:
+        raise ConfigError(f"ema={ema} and swa={swa}: one average only; drop one of them")
+    return None if ema is swa is None else Average(model, ema, swa)

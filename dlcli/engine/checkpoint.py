@@ -96,9 +96,29 @@ def flatten(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:
 
 
 def unflatten(optimizer: torch.optim.Optimizer, tensors: Tensors, plain: dict[str, Any]) -> None:
-    """Give an optimizer its saved state back. Raises KeyError if a tensor of it is missing."""
+    """Give an optimizer its saved state back. Raises KeyError or ValueError if a part of it is missing or unfit."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**{key: tensors[key] for key in plain["tensors"]}, **plain["numbers"]}.items():
         index, _, name = key.partition("/")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            entries = optimizer.state.get(parameter, {})
+            entries |= {
+                name: laid_out(name, value, parameter, bool(group.get("fused")))
+                for name, value in entries.items()
+                if isinstance(value, Tensor)
+            }
+
+
+def laid_out(name: str, value: Tensor, parameter: Tensor, fused: bool) -> Tensor:
+    """Return a tensor of an optimizer in the order in which its parameter lies in memory.
+
+    Raises ValueError if it is of another size: a fused step goes through both blindly.
+    """
+    if name != "step" and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    if fused and (name != "step" or value.numel() != 1 or value.dtype is not torch.float32):
+        raise ValueError(f"{name} of shape {tuple(value.shape)} of an optimizer")
+    return value

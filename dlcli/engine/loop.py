@@ -3,7 +3,7 @@
 There is no family in here: what a family needs, its rule says by what it yields.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.engine.average import Average
+from dlcli.engine.average import averaging
+from dlcli.engine.freezing import freeze
 from dlcli.engine.player import Player, players
 from dlcli.engine.precision import Precision
 from dlcli.engine.scoring import Halted, measure
 from dlcli.engine.stopping import Best, Deadline
 from dlcli.engine.trace import Trace
-from dlcli.errors import ConfigError, OutOfMemoryError
+from dlcli.errors import ConfigError, DivergedError, OutOfMemoryError
 from dlcli.model import Clock, Model, Update
 from dlcli.schedules import Constant, Schedule
 
@@ -32,12 +33,17 @@ class Settings:
     max_time: float | None = None
     accumulate: int = 1
     ema: float | None = None
+    swa: float | None = None
     max_norm: float | None = None
     patience: int | None = None
     monitor: str | None = None
     every: int = 50
     players: dict[str, dict[str, Any]] = field(default_factory=dict)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    layer_decay: float = 1.0
+    thaw: float = 0.0
+    freeze: Sequence[str] = ()
+    learn: Sequence[str] = ()
 
 
 class Engine:
@@ -55,8 +61,9 @@ class Engine:
     ):
         self.model, self.settings, self.precision, self.log = model, settings, precision, log
         self.schedule = schedule or Constant()
-        self.players = players(model, optimizer, settings.players, settings.layers)
-        self.average = Average(model, settings.ema) if settings.ema else None
+        self.held = freeze(model, settings.freeze, settings.learn)
+        self.players = players(model, optimizer, settings.players, settings.layers, settings.layer_decay)
+        self.average = averaging(model, settings.ema, settings.swa)
         monitor = settings.monitor or model.monitor
         self.best = Best(monitor, monitor in model.rising, settings.patience)
         self.best_weights: dict[str, Tensor] = {}
@@ -82,6 +89,7 @@ class Engine:
             self.train_epoch(train, lambda: stop or deadline, step_end)
             if stop:
                 return False
+            self.traces.end_epoch(self.clock.step)
             try:
                 scores = self.score(valid, stop)
             except Halted:
@@ -90,11 +98,15 @@ class Engine:
             epoch_end(scores)
             if deadline:
                 break
+        if self.best.score is None:
+            raise DivergedError(f"{self.best.monitor}: not a finite number in any epoch; try a smaller optimizer.lr")
         return True
 
     def train_epoch(self, train: Any, ended: Callable[[], Any], step_end: Callable[[], None] = lambda: None) -> None:
         """Learn from the rest of the current epoch, or until `ended`."""
         self.model.train()
+        for layer in self.held:
+            layer.eval()
         self.traces.begin(self.clock.step)
         for batch in train.epoch(self.clock.epoch, self.position):
             self.learn(batch)
@@ -110,6 +122,8 @@ class Engine:
         """Take every step that the model asks for on one batch; in the first epoch, cut it if memory runs out."""
         watched = self.log is not None and (self.clock.step + 1) % self.settings.every == 0
         self.precision.norms = {} if watched else None
+        for player in self.players.values() if self.settings.thaw else ():
+            player.wake(self.clock.progress, self.settings.thaw)
         while True:
             try:
                 self.take_steps(batch)
@@ -119,7 +133,7 @@ class Engine:
                     raise
                 self.cut_further(batch, error)
         if self.average:
-            self.average.update()
+            self.average.update(self.clock)
 
     def take_steps(self, batch: Any) -> None:
         """Run the rule on every piece of the batch in step: their i-th yields share one optimizer step."""
@@ -155,7 +169,7 @@ class Engine:
         self.precision.step(player, self.clock.step, by_hand)
         self.traces.stepped(player.name)
         if self.settings.max_norm:
-            shorten(player.parameters, self.settings.max_norm)
+            player.shorten(self.settings.max_norm)
 
     def player_of(self, update: Update) -> Player:
         """Return the player that a rule yielded. Raises ConfigError for rules that break the contract."""
@@ -232,12 +246,3 @@ def cut(batch: Any, pieces: int) -> list[Any]:
 def out_of_memory(error: RuntimeError) -> bool:
     """Tell whether an error means that memory ran out, on the GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-@torch.no_grad()
-def shorten(parameters: Iterable[Tensor], limit: float) -> None:
-    """Scale the incoming weights of each unit down to a largest norm (max-norm; Srivastava et al. 2014)."""
-    for p in parameters:
-        if p.ndim > 1:
-            norms = p.flatten(1).norm(dim=1).clamp_min(1e-12)
-            p.mul_((limit / norms).clamp_max(1.0).view(-1, *[1] * (p.ndim - 1)))

@@ -4,29 +4,56 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
+from dlcli.engine.freezing import heights
 from dlcli.errors import ConfigError
+
+ROUNDING = 1e-9  # 3 / 10 is a little less than 0.3
 
 
 class Player:
-    """An optimizer, its parameters, and the learning rate that each group started with."""
+    """An optimizer, the parameters that learn by now, and the learning rate that each group started with.
 
-    def __init__(self, name: str, optimizer: Optimizer):
-        self.name, self.optimizer = name, optimizer
-        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.rates = [group["lr"] for group in optimizer.param_groups]
+    `above` counts the layers between a parameter and the output: each of them multiplies the rate by `layer_decay`.
+    """
+
+    def __init__(self, name: str, optimizer: Optimizer, above: dict[int, int] | None = None, layer_decay: float = 1.0):
+        self.name, self.optimizer, self.above = name, optimizer, above or {}
+        self.all = [p for group in optimizer.param_groups for p in group["params"]]
+        self.parameters, self.waiting = self.all, list[Tensor]()
+        self.rates = [
+            group["lr"] * layer_decay ** self.above.get(id(group["params"][0]), 0) for group in optimizer.param_groups
+        ]
+
+    def wake(self, progress: float, thaw: float) -> None:
+        """Let the layers learn one after the other, the last at once and the first when a share `thaw` is over."""
+        top = max(self.above.values(), default=0)
+        due = top if progress >= thaw else top * (progress / thaw) + ROUNDING
+        self.parameters = [p for p in self.all if self.above.get(id(p), 0) <= due]
+        self.waiting = [p for p in self.all if self.above.get(id(p), 0) > due]
 
     def scale(self, factor: float) -> None:
-        """Set every learning rate to `factor` times the one it started with."""
+        """Set every learning rate to `factor` times the one it started with; what waits has no gradient to follow."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
+        for p in self.waiting:
+            p.grad = None
 
     def forget(self) -> None:
         """Drop the gradients, as `Optimizer.zero_grad` does, but without its bookkeeping for profilers."""
         for p in self.parameters:
             p.grad = None
+
+    @torch.no_grad()
+    def shorten(self, limit: float) -> None:
+        """Scale the incoming weights of each unit down to a largest norm (max-norm; Srivastava et al. 2014)."""
+        for p in self.parameters:
+            if p.ndim > 1:
+                norms = p.flatten(1).norm(dim=1).clamp_min(1e-12)
+                p.mul_((limit / norms).clamp_max(1.0).view(-1, *[1] * (p.ndim - 1)))
 
 
 def players(
@@ -34,14 +61,15 @@ def players(
     optimizer: Callable[..., Optimizer],
     by_player: dict[str, dict[str, Any]] | None = None,
     by_layer: dict[str, dict[str, Any]] | None = None,
+    layer_decay: float = 1.0,
 ) -> dict[str, Player]:
     """Give each player of a model its optimizer, with settings of its own by player name and by parameter pattern.
 
-    Raises ConfigError for a player or pattern that fits nothing.
+    Raises ConfigError for a player or pattern that fits nothing, and for a player of which nothing learns.
     """
     by_player, by_layer = by_player or {}, by_layer or {}
     named = {id(p): name for name, p in model.named_parameters()}
-    wanted = model.players()
+    wanted = {name: list(parameters) for name, parameters in model.players().items()}
     for name in by_player.keys() - wanted.keys():
         raise ConfigError(
             f"players.{name}: {type(model).__name__} has no such player; it has {', '.join(wanted) or 'none'}"
@@ -50,10 +78,18 @@ def players(
     made = {}
     for name, parameters in wanted.items():
         groups = [group for given in regroup(parameters) for group in split(given, by_layer, named, unused)]
+        if parameters and not groups:
+            raise ConfigError(f"nothing of player {name} is left to learn; freeze less, or name more in learn=[...]")
+        mine = {id(p) for group in groups for p in group["params"]}
+        above = heights((name, p) for name, p in model.named_parameters() if id(p) in mine)
+        if layer_decay != 1:
+            groups = [part for group in groups for part in by_height(group, above)]
         if groups:
-            made[name] = Player(name, make(optimizer, groups, by_player.get(name, {})))
+            made[name] = Player(name, make(optimizer, groups, by_player.get(name, {})), above, layer_decay)
     if unused:
-        raise ConfigError(f"layers: no parameter is named like {', '.join(sorted(unused))}; `dl show` lists the names")
+        raise ConfigError(
+            f"layers: no parameter is named like {', '.join(sorted(unused))} and learns; `dl show` lists the names"
+        )
     return made
 
 
@@ -70,10 +106,10 @@ def make(optimizer: Callable[..., Optimizer], groups: list[dict[str, Any]], sett
 
 
 def regroup(parameters: Iterable) -> list[dict[str, Any]]:
-    """Return parameters or parameter groups as groups."""
+    """Return parameters or parameter groups as groups, without those that do not learn."""
     given = list(parameters)
     groups = given if given and isinstance(given[0], dict) else [{"params": given}]
-    return [group | {"params": list(group["params"])} for group in groups if not isinstance(group, nn.Parameter)]
+    return [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
 
 
 def split(group: dict[str, Any], by_layer: dict, named: dict[int, str], unused: set[str]) -> list[dict[str, Any]]:
@@ -86,3 +122,9 @@ def split(group: dict[str, Any], by_layer: dict, named: dict[int, str], unused: 
             parts.append(group | {"params": [p for p in rest if id(p) in fits]} | settings)
             rest = [p for p in rest if id(p) not in fits]
     return [*parts, *([group | {"params": rest}] if rest else [])]
+
+
+def by_height(group: dict[str, Any], above: dict[int, int]) -> list[dict[str, Any]]:
+    """Cut a group into one for each layer, the last layer first."""
+    levels = sorted({above.get(id(p), 0) for p in group["params"]})
+    return [group | {"params": [p for p in group["params"] if above.get(id(p), 0) == level]} for level in levels]

@@ -11,6 +11,8 @@ from dlcli.engine.player import Player
 from dlcli.errors import ConfigError, DivergedError
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FIRST = 2.0**16  # scale of the loss in fp16
+SMALLEST = FIRST / 2**49  # fifty overflows in a row, or that many more than there are quiet spells
 
 
 class Precision:
@@ -30,7 +32,7 @@ class Precision:
         if self.name == "fp16" and device.type == "mps":
             raise ConfigError("precision=fp16: not on an Apple GPU; use precision=fp32 or bf16")
         self.type = TYPES[self.name]
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
+        self.scaler = torch.amp.GradScaler(device.type, init_scale=FIRST, enabled=self.name == "fp16")
         self.edits = bool(clip or clip_value or l1)
         self.norms: dict[str, Tensor] | None = None  # a dict while somebody watches the gradient norms
         self._plain = nullcontext()
@@ -56,9 +58,19 @@ class Precision:
         if scaled:
             self.scaler.step(optimizer)
             self.scaler.update()
+            self.require_scale(player, step)
         else:
             optimizer.step()
         player.forget()
+
+    def require_scale(self, player: Player, step: int) -> None:
+        """Raise DivergedError once nothing is left of the scale: it is halved whenever a gradient overflows."""
+        scale = self.scaler.get_scale()
+        if scale < SMALLEST:
+            raise DivergedError(
+                f"step {step}: the gradient of player {player.name!r} overflows fp16 again and again; the scale of the "
+                f"loss went from {FIRST:g} to {scale:.1g}. Use precision=bf16 or fp32, or a smaller optimizer.lr"
+            )
 
     @torch.no_grad()
     def edit(self, player: Player, step: int) -> None:
@@ -72,9 +84,9 @@ class Precision:
             norm = nn.utils.get_total_norm(gradients)
             if self.norms is not None:
                 self.norms[player.name] = norm
+            if not self.scaler.is_enabled():  # the scaler skips such a step by itself
+                finite(norm, step, "the gradient norm", player)
             if self.clip:
-                if not self.scaler.is_enabled():  # the scaler skips such a step by itself
-                    finite(norm, step, "the gradient norm", player)
                 nn.utils.clip_grads_with_norm_(player.parameters, self.clip, norm)
         if self.clip_value:
             nn.utils.clip_grad_value_(player.parameters, self.clip_value)
@@ -89,8 +101,10 @@ def finite(value: Tensor, step: int, what: str, player: Player) -> float:
     """Return a scalar as a number. Raises DivergedError unless it is finite."""
     number = value.item()
     if not math.isfinite(number):
+        whole = all(p.isfinite().all() for p in player.parameters)
+        state = "the weights are as they were before this step" if whole else "the step before has spoiled the weights"
         raise DivergedError(
-            f"step {step}: {what} of player {player.name!r} is {number}; "
-            "the weights are as they were before this step. Try a smaller optimizer.lr, clip=1, or precision=fp32"
+            f"step {step}: {what} of player {player.name!r} is {number}; {state}. "
+            "Try a smaller optimizer.lr, clip=1, or precision=fp32"
         )
     return number

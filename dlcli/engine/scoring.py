@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlcli.engine import randomness
 from dlcli.engine.precision import Precision
+from dlcli.errors import DivergedError
 from dlcli.model import Model
 
 
@@ -18,7 +19,7 @@ class Halted(Exception):
 def measure(model: Model, batches: Any, precision: Precision, seed: int, stop: Any = False) -> dict[str, Tensor]:
     """Return what a model measures on a whole split, on the CPU, without touching its random streams.
 
-    Raises Halted when `stop` comes true.
+    Raises Halted when `stop` comes true, and DivergedError if a value is not a number.
     """
     model.eval()
     rows = []
@@ -27,4 +28,11 @@ def measure(model: Model, batches: Any, precision: Precision, seed: int, stop: A
             rows.append({name: value.cpu() for name, value in model.measure(batch).items()})
             if stop:
                 raise Halted
-    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    measured = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    for name, values in measured.items():
+        if lost := int(values.isnan().sum()):
+            raise DivergedError(
+                f"{name}: not a number for {lost} of {len(values)} examples, so the weights are useless. "
+                "Train with a smaller optimizer.lr, or clip=1"
+            )
+    return measured

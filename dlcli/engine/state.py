@@ -28,7 +28,7 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "clock": engine.clock._asdict(),
         "position": engine.position,
         "pieces": engine.pieces,
-        "traces": {"sums": engine.traces.sums, "counts": engine.traces.counts},
+        "traces": engine.traces.state(),
         "optimizers": optimizers,
         "scaler": engine.precision.scaler.state_dict(),
         "schedule": engine.schedule.state(),
@@ -45,35 +45,64 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
     """
     try:
         clock, position, pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
-        sums, counts = plain["traces"]["sums"], plain["traces"]["counts"]
-        require([*clock, position, *counts.values()], int, 0)
+        require([*clock, position], int, 0)
         require([clock.steps, pieces], int, 1)
-        require(sums.values(), float, -math.inf)
+        require_traces(plain["traces"])
         checkpoint.apply(engine.model, checkpoint.part(tensors, "model"), source)
         for name, player in engine.players.items():
-            saved = plain["optimizers"][name]
-            groups = checkpoint.flatten(player.optimizer)[1]["groups"] if fork else saved["groups"]
+            saved, groups = plain["optimizers"][name], checkpoint.flatten(player.optimizer)[1]["groups"]
+            if not fork:
+                require_alike(groups, saved["groups"])
+                groups = saved["groups"]
             state = checkpoint.part(tensors, f"optimizer/{name}")
             checkpoint.unflatten(player.optimizer, state, saved | {"groups": groups})
         if engine.average:
             engine.average.restore(checkpoint.part(tensors, "average"))
-        engine.traces.sums, engine.traces.counts = sums, counts
+        engine.traces.restore(plain["traces"])
         engine.clock, engine.position, engine.pieces = clock, position, pieces
         engine.precision.scaler.load_state_dict(plain["scaler"])
+        require_alike(engine.schedule.state(), plain["schedule"])
         engine.schedule.restore(plain["schedule"])
+        require_alike(engine.best.state(), plain["best"])
         engine.best.restore(plain["best"])
         engine.best_weights = checkpoint.part(tensors, "best")
         if engine.best.score is not None:
             checkpoint.compare(engine.model, engine.best_weights, source)
         randomness.restore(checkpoint.part(tensors, "random"), plain["random"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
             f"{source}: incomplete, {error} is missing or unfit; the run cannot be continued from it"
         ) from error
 
 
 def require(values: Iterable[Any], kind: type[float], low: float) -> None:
-    """Raise ValueError unless all values are of a kind and not too low: the file may be a stranger's."""
+    """Raise ValueError unless all values are of a kind and within reason: the file may be a stranger's."""
     for value in values:
-        if type(value) is not kind or value < low or math.isnan(value):
+        if type(value) is not kind or value < low or math.isnan(value) or (kind is int and value >= 2**63):
             raise ValueError(f"the number {value!r}")
+
+
+def require_traces(traces: dict[str, dict[str, Any]]) -> None:
+    """Raise ValueError or KeyError unless sums and counts of losses fit together."""
+    require(traces["counts"].values(), int, 1)
+    require(traces["blasts"].values(), int, -math.inf)
+    require([*traces["sums"].values(), *traces["first"].values()], float, -math.inf)
+    for some, known in (("sums", "counts"), ("blasts", "first")):
+        if lost := traces[some].keys() - traces[known].keys():
+            raise KeyError(f"{known} of {', '.join(sorted(lost))}")
+
+
+def require_alike(mine: Any, saved: Any) -> None:
+    """Raise ValueError unless what was saved has the keys, lengths, types and switches of what is there."""
+    if isinstance(mine, dict):
+        for key in mine.keys() | saved.keys():
+            require_alike(mine[key], saved[key])
+    elif isinstance(mine, (list, tuple)):
+        for one, other in zip(mine, saved, strict=True):
+            require_alike(one, other)
+    elif mine is None or type(mine) in (int, float):  # a number may come late
+        number = type(saved) in (int, float) and not math.isnan(saved)
+        if not number and (mine is not None or saved is not None):
+            raise ValueError(f"{saved!r} in the place of {mine!r}")
+    elif type(mine) is not type(saved) or mine != saved:
+        raise ValueError(f"{saved!r} in the place of {mine!r}")

@@ -35,7 +35,10 @@ class Store:
         """Put a state in place, then its line into the manifest. Raises StorageError; what was kept then still is."""
         name = f"step-{step}.safetensors"
         try:
-            disk.write(self.folder / name, checkpoint.encode(tensors, plain))
+            content = checkpoint.encode(tensors, plain)
+            if not self.manifest.exists():
+                self.require_room(len(content))
+            disk.write(self.folder / name, content)
             disk.append(self.manifest, json.dumps({"file": name}))
             self.prune()
         except OSError as error:
@@ -43,6 +46,18 @@ class Store:
                 f"{self.folder}: cannot be written ({error.strerror or error}); the former checkpoint still stands. "
                 "Make room, then go on with `dl train resume`"
             ) from error
+
+    def require_room(self, first: int) -> None:
+        """Raise StorageError if the disk cannot hold what will be kept, and one more while it is written.
+
+        A later state is about twice as large as the first, or more: by then it has the best weights, too.
+        """
+        needed, free = 2 * first * (self.keep + 1), disk.free(self.folder)
+        if free < needed:
+            raise StorageError(
+                f"{self.folder}: some {needed:,} bytes needed for {self.keep} checkpoints, {free:,} free; "
+                "make room, or choose another place with paths.outputs=DIR"
+            )
 
     def prune(self) -> None:
         """Remove the states that are too old; what cannot be removed is tried again next time."""

@@ -1,11 +1,18 @@
-"""What the training curves show: mean losses since the last point, gradient norms, rates, speed."""
+"""What the training curves show: mean losses since the last point, gradient norms, rates, speed.
+
+And whether a loss has exploded: still a number, but in most steps of an epoch beyond any spike.
+"""
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from dlcli.engine.player import Player
+from dlcli.errors import DivergedError
+
+EXPLOSION = 1000  # times the first loss; spikes of 100 times are seen in trainings that recover
 
 
 class Trace:
@@ -14,6 +21,8 @@ class Trace:
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}  # of losses, by player
         self.counts: dict[str, int] = {}  # of steps, by player
+        self.first: dict[str, float] = {}  # loss of a player in the whole run
+        self.blasts: dict[str, int] = {}  # steps of this epoch with an exploded loss, less the others, by player
         self.mark: tuple[int, float] | None = None  # step and second of the last point of this epoch
 
     def begin(self, step: int) -> None:
@@ -23,6 +32,20 @@ class Trace:
     def add(self, name: str, loss: float) -> None:
         """Take in the loss of a player, or of a piece of its batch."""
         self.sums[name] = self.sums.get(name, 0.0) + loss
+        if name in self.first:
+            beyond = abs(loss) > EXPLOSION * max(1.0, abs(self.first[name]))
+            self.blasts[name] = self.blasts.get(name, 0) + (1 if beyond else -1)
+        self.first.setdefault(name, loss)
+
+    def end_epoch(self, step: int) -> None:
+        """Forget the losses of an epoch. Raises DivergedError if most of them were explosions."""
+        for name, balance in self.blasts.items():
+            if balance > 0:
+                raise DivergedError(
+                    f"step {step}: the loss of player {name!r} exploded: it began at {self.first[name]:.3g}, and "
+                    f"most losses of this epoch are above {EXPLOSION} times that. Try a smaller optimizer.lr, or clip=1"
+                )
+        self.blasts = {}
 
     def stepped(self, name: str) -> None:
         """Take note that a player moved."""
@@ -39,3 +62,12 @@ class Trace:
         self.sums, self.counts = {}, {}
         self.begin(step)
         return values
+
+    def state(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"sums": self.sums, "counts": self.counts, "first": self.first, "blasts": self.blasts}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over saved data."""
+        self.sums, self.counts = state["sums"], state["counts"]
+        self.first, self.blasts = state["first"], state["blasts"]

@@ -1,10 +1,12 @@
 """Small layers that many nets share: input normalization, activations and norms chosen by name.
 
-B batch, C channels, D features, H height, W width.
+Layer norm: Ba, Kiros & Hinton 2016 (arXiv:1607.06450); instance norm: Ulyanov et al. 2016 (arXiv:1607.08022); group
+norm: Wu & He 2018 (arXiv:1803.08494). B batch, C channels, D features, H height, W width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from math import gcd
 from typing import TypeVar
 
 import torch
@@ -46,6 +48,42 @@ class Normalize(nn.Module):
             return x
         shape = (-1, *[1] * (x.dim() - 2))
         return (x - self.mean.view(shape)).div_(self.std.view(shape))
+
+
+class Picture(Normalize):
+    """Normalize pictures, and know how many channels and pixels they have in training: the first layer of large nets.
+
+    A net that ends in global pooling takes other sizes as well.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        height: int,
+        width: int,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        super().__init__(mean=mean, std=std)
+        self.channels, self.height, self.width = channels, height, width
+
+    def need(self, least: int, net: str) -> None:
+        """Raise ConfigError if the pictures are smaller than `least` pixels along a side."""
+        if min(self.height, self.width) < least:
+            raise ConfigError(
+                f"pictures of {self.height}x{self.width} are too small for {net}: it needs at least {least}x{least}"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
+        if x.shape[1] != self.channels:
+            raise ConfigError(f"pictures with {x.shape[1]} channels given to a net for {self.channels}")
+        return super().forward(x)
+
+
+def scaled(width: int, scale: float) -> int:
+    """Return a published width times `scale`, as a multiple of eight; a scale of one changes nothing."""
+    return max(8, 8 * round(width * scale / 8))
 
 
 class Sign(nn.Module):
@@ -96,14 +134,33 @@ def activation(name: str, width: int = 1) -> nn.Module:
     return choose("activation", name, ACTIVATIONS)(width)
 
 
+class Instance(nn.GroupNorm):
+    """Standardize each map of each example over its places, then scale and shift it."""
+
+    def __init__(self, *, channels: int):
+        super().__init__(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, ...) -> (B, C, ...)
+        if x.dim() < 3:
+            raise ConfigError("instance norm averages over places, and a table has none; choose batch, layer or none")
+        return super().forward(x)
+
+
+def groups(channels: int) -> int:
+    """Return 32, or the next smaller power of two that leaves at least two channels in a group."""
+    return gcd(32, channels, max(1, channels // 2))
+
+
 NORMS: dict[str, Callable[[int, int], nn.Module]] = {
     "none": lambda channels, dims: nn.Identity(),
-    "batch": lambda channels, dims: (nn.BatchNorm1d, nn.BatchNorm2d)[dims - 1](channels),
+    "batch": lambda channels, dims: (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dims - 1](channels),
     # one group that spans all channels: layer norm over (C, H, W) with a scale and a shift per channel
     "layer": lambda channels, dims: nn.LayerNorm(channels) if dims == 1 else nn.GroupNorm(1, channels),
+    "group": lambda channels, dims: nn.GroupNorm(groups(channels), channels),
+    "instance": lambda channels, dims: Instance(channels=channels),
 }
 
 
 def norm(name: str, channels: int, dims: int) -> nn.Module:
-    """Return the norm called `name` for (B, C) where dims is 1, for (B, C, H, W) where it is 2."""
+    """Return the norm called `name`; dims is 1 for (B, C) and (B, C, T), 2 for (B, C, H, W), 3 for volumes."""
     return choose("norm", name, NORMS)(channels, dims)

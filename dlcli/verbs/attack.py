@@ -11,7 +11,8 @@ from dlcli.attacks.checks import masking
 from dlcli.attacks.outcome import outcome
 from dlcli.attacks.verify import verify
 from dlcli.config.build import build
-from dlcli.data.loader import Resident
+from dlcli.data.loader import Loader, serve
+from dlcli.data.splits import pick
 from dlcli.errors import ConfigError
 from dlcli.figures import save_grid
 from dlcli.log import FOREVER, Log
@@ -34,9 +35,7 @@ def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
     splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
     chosen = split_of(splits, config["split"], record)
     count = min(config["n"], chosen.size)
-    examples = Resident(
-        type(chosen)(*(column[:count] for column in chosen)), size=config["batch"], shuffle=False, device=choice.device
-    )
+    examples = serve(pick(chosen, torch.arange(count)), size=config["batch"], shuffle=False, device=choice.device)
     method = build(config["attack"])
     clean, adversarial, labels = make(classifier, method, examples)
     verdict = verify(clean, adversarial, eps=method.eps, norm=method.norm)
@@ -57,7 +56,7 @@ def attack(run: Run, config: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def sanity(classifier: Any, method: Any, examples: Resident, adversarial: Tensor, count: int) -> list[dict[str, Any]]:
+def sanity(classifier: Any, method: Any, examples: Loader, adversarial: Tensor, count: int) -> list[dict[str, Any]]:
     """Return the checks for masked gradients on the first examples; none for count 0 or eps 0."""
     count = min(count, examples.examples)
     if count == 0 or method.eps == 0:
@@ -67,7 +66,7 @@ def sanity(classifier: Any, method: Any, examples: Resident, adversarial: Tensor
     return [check._asdict() for check in masking(classifier, few.x, few.y, index, method, adversarial[:count])]
 
 
-def make(classifier: Any, method: Any, examples: Resident) -> tuple[Tensor, Tensor, Tensor]:
+def make(classifier: Any, method: Any, examples: Loader) -> tuple[Tensor, Tensor, Tensor]:
     """Return clean pictures, adversarial pictures and labels, on the CPU."""
     rows, first = [], 0
     for batch in examples.epoch(0):

@@ -16,6 +16,7 @@ from dlcli import __version__
 from dlcli.config.build import build
 from dlcli.engine import checkpoint
 from dlcli.engine.device import Choice, choose
+from dlcli.engine.lora import merged
 from dlcli.engine.store import Store
 from dlcli.errors import CheckpointError, DataError, RunError, StorageError
 from dlcli.model import Model
@@ -67,8 +68,7 @@ def pick_device(node: dict[str, Any]) -> Choice:
 def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = ()) -> Any:
     """Return the trained model of a run, ready to be looked at; needs nothing but the run folder."""
     config = run.record["config"]["model"]
-    tensors, _ = Store(run / "checkpoints").newest()
-    weights = checkpoint.part(tensors, "best" if which == "best" else "model")
+    weights = trained(run, which)
     if not weights:
         raise CheckpointError(f"{run}: nothing was validated yet; take the last weights with checkpoint=last")
     with torch.device("meta"):  # shapes without memory: the config may ask for more than there is
@@ -79,6 +79,12 @@ def revive(run: Run, which: str, device: torch.device, plugins: Iterable[str] = 
     model = build(config, plugins)
     checkpoint.apply(model, weights, run)
     return model.to(device).eval()
+
+
+def trained(run: Run, which: str) -> dict[str, torch.Tensor]:
+    """Return the best or last weights of a run, under the names of its net without LoRA; empty if there are none."""
+    tensors, _ = Store(run / "checkpoints").newest()
+    return merged(checkpoint.part(tensors, "best" if which == "best" else "model"))
 
 
 def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:

@@ -4,30 +4,36 @@ from typing import Any
 
 import torch
 
-from dlcli.data.loader import Resident
+from dlcli.data.loader import Loader, serve
 from dlcli.engine.precision import Precision
 from dlcli.engine.randomness import aside
 from dlcli.engine.scoring import measure
-from dlcli.errors import ConfigError
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run
+from dlcli.seeing.views import chosen
 from dlcli.text import printable
-from dlcli.verbs.common import load_data, pick_device, revive, split_of
+from dlcli.verbs.common import load_data, pick_device, split_of
+from dlcli.verbs.see import maps, see
+from dlcli.verbs.together import assemble
 
 
 def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     """Score a run on a split; write report, figures and maps into the run folder; return the scores."""
+    views = chosen(config["see"])  # a mistake is told before anything is loaded
     record, choice = run.record, pick_device(config["device"])
-    model = revive(run, config["checkpoint"], choice.device, config["plugins"])
+    model, members = assemble(run, config, choice.device)
     splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
-    examples = Resident(
+    examples = serve(
         split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
     )
-    measured = measure(model, examples, Precision(choice.device, "fp32"), config["seed"])
+    precision = Precision(choice.device, "fp32")
+    measured = measure(model, examples, precision, config["seed"])
     with aside(config["seed"]):
         scores, report = model.score(measured), model.report(measured)
+        report |= {"members": alone(members, examples, precision, config["seed"])} if members else {}
         report |= maps(model, examples, config["points"])
         worst = mistakes(model, examples, measured, config["mistakes"])
+        report |= see(model, examples, measured, views, config)
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     numbers = {name: value for name, value in report.items() if name not in figures}
     write(run, config, scores, numbers, figures, worst)
@@ -35,31 +41,16 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     return scores
 
 
-def maps(model: Any, examples: Resident, points: int) -> dict[str, Any]:
-    """Return the PCA and t-SNE maps of the last hidden layer, coloured by class, where the model has one."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    from dlcli.figures import embedding
-
-    count = min(points, examples.examples)
-    some = examples.take(torch.randperm(examples.examples)[:count])
-    try:
-        with torch.no_grad():
-            vectors = model.embed(some).flatten(1).cpu().numpy() if count >= 10 else None
-    except ConfigError:
-        return {}
-    if vectors is None or vectors.shape[1] < 2 or some.y.ndim > 1:
-        return {}
-    kinds, names = some.y.cpu(), getattr(model, "names", None)
-    near = TSNE(perplexity=min(30.0, (count - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
-    return {
-        "pca": embedding(PCA(2).fit_transform(vectors), kinds, names, "last hidden layer, PCA"),
-        "tsne": embedding(near, kinds, names, "last hidden layer, t-SNE"),
-    }
+def alone(members: dict[str, Any], examples: Loader, precision: Precision, seed: int) -> dict[str, dict[str, float]]:
+    """Return loss and monitored score of every member of a committee by itself."""
+    rows = {}
+    for name, member in members.items():
+        scores = member.score(measure(member, examples, precision, seed))
+        rows[name] = {key: scores[key] for key in ("loss", member.monitor)}
+    return rows
 
 
-def mistakes(model: Any, examples: Resident, measured: dict[str, torch.Tensor], count: int) -> dict[str, Any]:
+def mistakes(model: Any, examples: Loader, measured: dict[str, torch.Tensor], count: int) -> dict[str, Any]:
     """Return what the model shows of the examples with the largest loss, the worst first."""
     if count == 0 or "loss" not in measured:
         return {}
@@ -84,7 +75,8 @@ def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures
             target.with_suffix(".txt").write_text(value + "\n", encoding="utf-8")
         else:
             save_grid(value, target.with_suffix(".png"))
-    run.write(f"report-{split}.json", {"split": split, "checkpoint": config["checkpoint"], "scores": scores, **numbers})
+    asked = {key: config[key] for key in ("split", "checkpoint", "committee", "views")}
+    run.write(f"report-{split}.json", {**asked, "scores": scores, **numbers})
 
 
 def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The layers of a model: output shapes, weights, connections.
+"""The layers of a model: output shapes, receptive fields, weights, connections.
 
 A weight that is used at several places of a map makes a connection at each: connections are weights (biases included)
 times map positions, and for pooling the inputs that each output looks at.
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from dlcli.batch import Images, Table
+from dlcli.batch import Images, Masks, Signals, Table
 from dlcli.config.build import build
+from dlcli.verbs.field import Field, Watch
 
 
 class Layer(NamedTuple):
@@ -23,18 +24,32 @@ class Layer(NamedTuple):
     shape: tuple[int, ...]  # of one example's output
     weights: int
     connections: int
+    field: Field | None = None  # where a place of its output sees a part of the input
 
 
 def layers(node: dict[str, Any], facts: dict[str, Any], plugins: Iterable[str] = ()) -> list[Layer]:
     """Return the layers of a model node in the order in which they run on one made-up batch."""
     model = build(node, plugins).eval()
+    given = batch(facts)
+    watch = Watch(given.x)
     rows: list[Layer] = []
+
+    def note(name: str, module: nn.Module, result: torch.Tensor) -> None:
+        rows.append(row(name, module, result)._replace(field=watch.of(result)))
+
     for name, module in model.named_modules():
         if not list(module.children()):
-            module.register_forward_hook(lambda m, given, result, name=name: rows.append(row(name, m, result)))
-    with torch.no_grad():
-        model.measure(batch(facts))
-    return rows
+            module.register_forward_hook(lambda m, _, result, name=name: note(name, m, result))
+    with torch.no_grad(), watch:
+        model.measure(given)
+    return rows + idle(model, {row.name for row in rows})
+
+
+def idle(model: nn.Module, ran: set[str]) -> list[Layer]:
+    """Return the layers with weights that evaluation does without, such as auxiliary heads."""
+    unused = [(name, m) for name, m in model.named_modules() if name not in ran and not list(m.children())]
+    rows = [row(name, module, torch.zeros(1)) for name, module in unused]
+    return [one._replace(kind=f"{one.kind} (training)", connections=0) for one in rows if one.weights]
 
 
 def row(name: str, module: nn.Module, result: torch.Tensor) -> Layer:
@@ -56,7 +71,7 @@ def connections(module: nn.Module, shape: tuple[int, ...], weights: int) -> int:
     return weights
 
 
-def batch(facts: dict[str, Any], size: int = 2) -> Images | Table:
+def batch(facts: dict[str, Any], size: int = 2) -> Images | Masks | Signals | Table:
     """Return made-up examples with the shapes that the facts state."""
     if facts.get("labels", 1) > 1 and "classes" not in facts:
         y = torch.zeros(size, facts["labels"])
@@ -64,4 +79,10 @@ def batch(facts: dict[str, Any], size: int = 2) -> Images | Table:
         y = torch.zeros(size, facts["targets"]) if facts.get("targets") else torch.zeros(size, dtype=torch.long)
     if facts["kind"] == "images":
         return Images(torch.zeros(size, facts["channels"], facts["height"], facts["width"]), y)
+    if facts["kind"] == "masks":
+        pixels = (size, facts["height"], facts["width"])
+        x = torch.zeros(size, facts["channels"], facts["height"], facts["width"])
+        return Masks(x, torch.zeros(pixels, dtype=torch.long), torch.ones(pixels))
+    if facts["kind"] == "signals":
+        return Signals(torch.zeros(size, facts["channels"], facts["length"]), y)
     return Table(torch.zeros(size, facts["features"]), y)

@@ -1,21 +1,25 @@
 """From a valid config to everything that a training needs."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from dlcli.config.build import build
-from dlcli.data.loader import Resident
-from dlcli.data.splits import Splits
+from dlcli.data.loader import Loader, serve
+from dlcli.data.splits import Splits, resample
 from dlcli.engine import randomness
 from dlcli.engine.device import Choice
 from dlcli.engine.loop import Engine, Settings
+from dlcli.engine.lora import attach
 from dlcli.engine.precision import Precision
-from dlcli.errors import ConfigError
+from dlcli.engine.transfer import Taken, take
+from dlcli.errors import CheckpointError, ConfigError
 from dlcli.model import Model
-from dlcli.verbs.common import load_data, pick_device, plain, stated
+from dlcli.run import Run, find
+from dlcli.verbs.common import load_data, pick_device, plain, stated, trained
 
 SAMPLED = 2000  # training examples scored beside the validation split, for the two learning curves
 
@@ -27,9 +31,11 @@ class Setup(NamedTuple):
     splits: Splits
     choice: Choice
     engine: Engine
-    train: Resident
-    valid: Resident
-    sampled: Resident
+    train: Loader
+    valid: Loader
+    sampled: Loader
+    source: Run | None = None  # whose weights the model starts from
+    taken: Taken | None = None
 
 
 def prepare(config: Any) -> Setup:
@@ -46,9 +52,11 @@ def prepare(config: Any) -> Setup:
         torch.use_deterministic_algorithms(values["deterministic"])
     randomness.seed_all(values["seed"])
     model = make_model(values, choice.device)
+    source, taken = inherit(model, values)
     train_set, valid_set, sampled = loaders(values, splits, choice.device)
     rehearse(model, valid_set, values)
-    return Setup(values, splits, choice, make_engine(values, model, choice.device), train_set, valid_set, sampled)
+    engine = make_engine(values, model, choice.device)
+    return Setup(values, splits, choice, engine, train_set, valid_set, sampled, source, taken)
 
 
 def require_facts(config: Any) -> None:
@@ -73,6 +81,7 @@ def make_model(values: dict[str, Any], device: torch.device) -> Model:
     """Build the model, give it its first weights and put it on the device."""
     model = build(values["model"], values["plugins"])
     build(values["init"], values["plugins"])(model)
+    attach(model, **values["lora"], learn=values["learn"])
     normalized = [name for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if values["batch"] == 1 and normalized:
         raise ConfigError(
@@ -84,6 +93,21 @@ def make_model(values: dict[str, Any], device: torch.device) -> Model:
         for child in model.children():
             child.compile()
     return model.to(device)
+
+
+def inherit(model: Model, values: dict[str, Any]) -> tuple[Run | None, Taken | None]:
+    """Start from the weights of the run that `init_from` names; a run that goes on has its own."""
+    wanted = values["init_from"]
+    if not wanted and (values["init_only"] or values["init_names"]):
+        raise ConfigError("init_only and init_names say what to take from a run; name it with init_from=RUN")
+    if not wanted or values["resume"]:
+        return None, None
+    run = find(Path(values["paths"]["outputs"]), None if wanted == "last" else wanted)
+    _ = run.record  # refuses a folder that is no run, or leads out of itself
+    weights = trained(run, "best")
+    if not weights:
+        raise CheckpointError(f"init_from={wanted}: nothing was validated yet; let that run finish an epoch")
+    return run, take(model, weights, run, values["init_only"], values["init_names"])
 
 
 def wide(model: nn.Module) -> bool:
@@ -105,7 +129,7 @@ def make_engine(values: dict[str, Any], model: Model, device: torch.device) -> E
     )
 
 
-def rehearse(model: Model, examples: Resident, values: dict[str, Any]) -> None:
+def rehearse(model: Model, examples: Loader, values: dict[str, Any]) -> None:
     """Measure two examples before anything is written, so that a net that does not fit the data is told at once."""
     model.eval()
     try:
@@ -116,16 +140,16 @@ def rehearse(model: Model, examples: Resident, values: dict[str, Any]) -> None:
         raise ConfigError(f"model={values['name']} does not fit data={values['data']['name']}: {fault}") from error
 
 
-def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tuple[Resident, Resident, Resident]:
+def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tuple[Loader, Loader, Loader]:
     """Return the training set, the validation set and a sample of the training set, resident on the device."""
     size, seed = values["batch"], values["seed"]
     shuffled: dict[str, Any] = {"size": size, "seed": seed, "device": device}
     ordered: dict[str, Any] = {"size": max(size, 500), "seed": seed, "device": device, "shuffle": False}
-    examples = splits.train
+    examples = resample(splits.train, seed) if values["bootstrap"] else splits.train
     if values["overfit"]:
-        examples = Resident(examples, **shuffled).take(torch.arange(min(values["overfit"] * size, examples.size)))
-        return Resident(examples, **shuffled), Resident(examples, **ordered), Resident(examples, **ordered)
+        examples = serve(examples, **shuffled).take(torch.arange(min(values["overfit"] * size, examples.size)))
+        return serve(examples, **shuffled), serve(examples, **ordered), serve(examples, **ordered)
     augment = build(values["augment"], values["plugins"])
-    train_set = Resident(examples, **shuffled, augment=augment, limit=values["limit"])
-    sampled = Resident(examples, **ordered, limit=min(1.0, SAMPLED / examples.size))
-    return train_set, Resident(splits.valid, **ordered, limit=values["limit_valid"]), sampled
+    train_set = serve(examples, **shuffled, augment=augment, limit=values["limit"])
+    sampled = serve(examples, **ordered, limit=min(1.0, SAMPLED / examples.size))
+    return train_set, serve(splits.valid, **ordered, limit=values["limit_valid"]), sampled

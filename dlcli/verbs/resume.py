@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.check import parse
+from dlcli.config import paths
+from dlcli.config.check import complete, flatten, parse
 from dlcli.engine import state
 from dlcli.engine.store import Store
 from dlcli.errors import ConfigError, RefusedError, RunError
@@ -24,14 +25,14 @@ def wanted(config: Any) -> Run:
 
 
 def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
-    """Return the config of a run with the changes that may be made. Raises ConfigError for others.
+    """Return the config of a run with the changes that may be made. Raises ConfigError for others, and for its faults.
 
     Whose code may run is for the command line to say, never for the file of a run.
     """
     from omegaconf import OmegaConf
 
     saved = run.record["config"] | {"plugins": list(now.plugins), "fork": now.fork}
-    if lost := [key for key in now if key not in saved]:
+    if lost := missing(saved, now):
         raise RunError(f"{run}/run.json: damaged or of another version (it has no {', '.join(lost)}); it cannot go on")
     if "${" in json.dumps(saved):
         raise RefusedError(f"{run}/run.json: it asks for values of this machine with ${{...}}; runs hold plain ones")
@@ -57,7 +58,18 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
                 ]
             )
         )
-    return config
+    return complete("train", config, overrides)
+
+
+def missing(saved: dict[str, Any], now: Any) -> list[str]:
+    """Return the keys of a config that a saved one lacks, or holds one value where there are several."""
+    known, grouped = dict(flatten(saved)), {*paths.groups()} - {"device"}
+    return [
+        key
+        for key, value in flatten(now)
+        if ("." not in key or key.partition(".")[0] not in grouped)
+        and (key not in known or isinstance(value, dict) != isinstance(known[key], dict))
+    ]
 
 
 def restore(run: Run, setup: Setup, fork: bool) -> None:

@@ -46,7 +46,7 @@ def origins(overrides: list[str]) -> dict[str, str]:
 
 
 def layer_table(config: Any) -> Table:
-    """Return the layers of a model: output shape, weights, connections."""
+    """Return the layers of a model: output shape, receptive field and jump in pixels, weights, connections."""
     from omegaconf import open_dict
 
     from dlcli.verbs.common import plain
@@ -57,14 +57,16 @@ def layer_table(config: Any) -> Table:
             if config.data.get("targets") and config.data.get(fact) is None:
                 config.data[fact] = [value] * config.data.targets
     facts = plain(config.data)
-    table = Table("layer", "kind", "output", "weights", "connections", box=None)
-    total = [0, 0]
-    for layer in layers(model_node(config), facts, config.plugins):
-        total = [total[0] + layer.weights, total[1] + layer.connections]
-        table.add_row(
-            layer.name, layer.kind, " x ".join(map(str, layer.shape)), f"{layer.weights:,}", f"{layer.connections:,}"
-        )
-    table.add_row("total", "", "", f"{total[0]:,}", f"{total[1]:,}", end_section=True)
+    rows = layers(model_node(config), facts, config.plugins)
+    fields = any(layer.field for layer in rows)
+    heads = ("layer", "kind", "output", *(("sees / jump",) if fields else ()), "weights", "connections")
+    table = Table(*heads, box=None)
+    for layer in rows:
+        seen = (str(layer.field or ""),) if fields else ()
+        shape = " x ".join(map(str, layer.shape))
+        table.add_row(layer.name, layer.kind, shape, *seen, f"{layer.weights:,}", f"{layer.connections:,}")
+    total = [f"{sum(layer.weights for layer in rows):,}", f"{sum(layer.connections for layer in rows):,}"]
+    table.add_row("total", "", "", *([""] if fields else []), *total, end_section=True)
     return table
 
 

@@ -16,18 +16,24 @@ from dlcli.sweep.axes import OURS, axes, corners, draws, grid
 from dlcli.sweep.folder import folder
 from dlcli.sweep.ledger import Ledger
 
-Learn = Callable[[Any, Sequence[str]], dict[str, float]]
+Learn = Callable[[Any, Sequence[str]], Any]
 
 
 def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_run: bool) -> None:
     """Check everything, then run the job or the sweep. Raises ConfigError before torch is imported."""
     paths.use(config_dir)
     config = check("train", corners(overrides) if multirun else overrides, multirun)
+    if multirun and config.find_lr:
+        raise ConfigError("find_lr=true: one model at a time, without -m")
     jobs = planned(config, overrides) if multirun else [list(overrides)]
     if dry_run or config.dry_run:
         dry(config, jobs)
     elif multirun:
         sweep(config, overrides)
+    elif config.find_lr:
+        from dlcli.verbs.rate import find_rate
+
+        single(overrides, lambda config, _: find_rate(config))
     else:
         from dlcli.verbs.train import train
 
@@ -39,6 +45,8 @@ def planned(config: Any, overrides: Sequence[str]) -> list[list[str]]:
     for word in overrides:
         if word.startswith(OURS) and parse(word).is_sweep_override():
             raise ConfigError(f"{word}: one value only; it steers the sweep as a whole")
+    if "init_from=last" in overrides:
+        raise ConfigError("init_from=last: in a sweep its own runs become the newest; name the run")
     settings, all_axes = config.sweep, axes(overrides)
     if settings.search == "grid":
         return grid(all_axes)

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors.torch import save
 
 from dlcli.engine.loop import Engine
+from dlcli.engine.lora import merged
 from dlcli.engine.signals import Stop, listening
 from dlcli.engine.store import Store
 from dlcli.errors import Interrupted
@@ -21,6 +22,7 @@ from dlcli.verbs import resume
 from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.prepare import Setup, prepare
+from dlcli.verbs.see import gradient_norms
 
 
 def train(config: Any, overrides: Sequence[str], begun: Callable[[Run], Any] = str) -> dict[str, float]:
@@ -44,6 +46,8 @@ def create(setup: Setup, overrides: Sequence[str], source: Run | None) -> Run:
     record = {"config": setup.config | {"resume": None, "fork": False}, "overrides": list(overrides), **environment()}
     if source:
         record["fork"] = {"run": str(source), "step": setup.engine.clock.step}
+    if setup.taken:
+        record["init_from"] = {"run": str(setup.source), "taken": setup.taken.names, "left": setup.taken.left}
     return Run.create(
         Path(setup.config["paths"]["outputs"]), f"{setup.config['name']}-{setup.config['data']['name']}", record
     )
@@ -99,6 +103,11 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     )
     log.say(f"data     {config['data']['name']}: {sizes}")
     log.say(f"model    {config['name']}: {weights:,} weights; players: {', '.join(engine.players) or 'none'}")
+    learning = sum(p.numel() for p in engine.model.parameters() if p.requires_grad)
+    if learning < weights:
+        log.say(f"learn    {learning:,} of {weights:,} weights ({100 * learning / weights:.1f} %); the others stay")
+    if setup.source:
+        log.say(f"init     from {setup.source}: {setup.taken}")
     log.say(f"run      {run}")
     log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
 
@@ -150,6 +159,11 @@ def look(log: Log, setup: Setup, scores: dict[str, float]) -> None:
     trained = engine.score(setup.sampled)
     log.scalars({f"train/{name}": value for name, value in trained.items() if name != "loss"}, engine.clock.step)
     log.scalars({"train/loss in evaluation": trained["loss"]} if "loss" in trained else {}, engine.clock.step)
+    if setup.config["log"].get("gradients"):  # a run of an earlier version may go on without the key
+        log.scalars(
+            {f"gradient/{name}": norm for name, norm in gradient_norms(engine.model, setup.sampled).items()},
+            engine.clock.step,
+        )
     if epoch & (epoch - 1) == 0 or epoch == setup.config["epochs"]:
         log.pictures("look", pictures(setup), engine.clock.step)
         if setup.config["log"]["histograms"]:
@@ -174,7 +188,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     engine = setup.engine
     engine.average = None
     engine.model.load_state_dict(engine.best_weights)
-    plain = {name: value.cpu().contiguous() for name, value in engine.best_weights.items()}
+    plain = {name: value.cpu().contiguous() for name, value in merged(engine.best_weights).items()}
     run.put("checkpoints/best.safetensors", save(plain))  # for any other program
     measured = engine.measure(setup.valid)
     scores = engine.model.score(measured)
@@ -201,7 +215,7 @@ def next_commands(run: Run, setup: Setup) -> list[str]:
     verbs = ["eval"]
     if kind.sample is not Model.sample:
         verbs.append("sample")
-    if data["kind"] == "images" and "forward" in vars(kind):
+    if data["kind"] == "images" and kind.forward is not Model.forward:
         verbs.append("attack")
     commands = [*(f"dl {verb} {quote(str(run))}" for verb in verbs), longer(run, setup)]
     own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""

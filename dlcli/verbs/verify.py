@@ -66,6 +66,7 @@ def endless(run: Run, config: dict[str, Any]) -> Any:
     from omegaconf import OmegaConf
 
     changes = {"plugins": config["plugins"], "max_steps": None, "max_time": None, "patience": None}
+    changes["init_from"] = None  # the checkpoint has it all
     saved = run.record["config"]
     saved |= changes | {"epochs": saved["epochs"] + config["steps"]}
     saved["paths"] |= {"data": config["paths"]["data"]}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlcli.batch import Images, Table
-from dlcli.data.splits import Splits, check, divide, hold_out
+from dlcli.data.splits import Splits, check, divide, hold_out, resample
 from dlcli.errors import DataError
 
 
@@ -93,3 +93,12 @@ def test_labels_are_zero_or_one():
     wrong = Table(torch.zeros(2, 3), torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
     with pytest.raises(DataError, match="first 2 at example 1: they must be 0 or 1"):
         check(_splits(train=wrong, valid=wrong, test=wrong, facts={"labels": 2}), None)
+
+
+def test_a_resample_repeats_some_examples_and_leaves_others_out():
+    whole = Table(torch.arange(2000.0)[:, None], torch.zeros(2000, dtype=torch.long))
+    drawn = resample(whole, 1).x.flatten()
+    assert len(drawn) == 2000
+    assert 0.61 < len(drawn.unique()) / 2000 < 0.66  # 1 - 1/e
+    assert torch.equal(drawn, resample(whole, 1).x.flatten())
+    assert not torch.equal(drawn, resample(whole, 2).x.flatten())

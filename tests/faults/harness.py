@@ -57,6 +57,14 @@ def silent(patch: Any) -> None:
     patch.setattr(common, "git", dict)
 
 
+def main() -> None:
+    """Be `dl` in a process of its own, without what takes long."""
+    from dlcli import cli
+
+    silent(types.SimpleNamespace(setattr=setattr))
+    cli.main()
+
+
 def fork(act: Callable[[], Any]) -> int:
     """Do something in a child; return its process. What it says goes to `said.txt`."""
     with warnings.catch_warnings():
@@ -234,3 +242,7 @@ def killed(config: Any, outputs: Path, delays: Iterator[float]) -> tuple[Path, i
         assert code == -signal.SIGKILL, Path("said.txt").read_text()
         kills += 1
     return finished(config, outputs), kills
+
+
+if __name__ == "__main__":
+    main()

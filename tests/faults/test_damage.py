@@ -1,18 +1,15 @@
 """Files that were damaged, lost or put there by others: noticed every time, and an older state serves."""
 
-import json
 import os
 import random
 import threading
 from pathlib import Path
 
-import harness
 import pytest
 import torch
 from harness import aim, assert_same, begin, finished, only_run, wait
 
 from dlcli.engine import checkpoint, store
-from dlcli.engine.stopping import Best
 from dlcli.engine.store import Store
 
 
@@ -239,15 +236,6 @@ def test_a_thousand_saves_leave_no_more_than_two(tmp_path, monkeypatch):
     assert number(made) == 999
 
 
-def test_no_number_is_never_the_best_and_of_equal_ones_the_first_is():
-    """F37."""
-    for rising in (True, False):
-        best = Best("score", rising)
-        scores = [float("nan"), 0.5, float("nan"), 0.5, float("inf"), -float("inf"), 0.5]
-        assert [best.improved(score, step) for step, score in enumerate(scores)] == [False, True, *[False] * 5]
-        assert (best.score, best.step) == (0.5, 1)
-
-
 def test_readers_always_find_a_whole_state_while_another_saves(tmp_path):
     """F38: 300 opens without a lock."""
     made = filled(tmp_path, 0)
@@ -288,65 +276,3 @@ def test_a_reader_that_is_overtaken_reads_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Store, "names", names)
     assert number(made) == 4
-
-
-def test_a_state_that_is_no_number_is_not_kept(warm, tmp_path):
-    """N04: weights that somebody spoiled by hand; the last state that holds is finite, and the run goes on from it."""
-    from dlcli.engine.loop import Engine
-
-    config, unbroken = warm
-
-    def trap():
-        real = Engine.learn
-
-        def learn(self, batch):
-            real(self, batch)
-            if self.clock.step == 9:
-                next(self.model.parameters()).data[0] = float("nan")
-
-        Engine.learn = learn
-
-    assert wait(begin(config, tmp_path, trap)) == 4
-    assert "not a finite number" in (tmp_path / "said.txt").read_text()
-    run = only_run(tmp_path)
-    assert harness.step(run) == 5
-    assert json.loads((run / "status.json").read_text())["state"] == "stopped"
-    assert_same(finished(config, tmp_path), unbroken)
-
-
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-@pytest.mark.parametrize("at", [8, 9])
-def test_a_loss_that_is_no_number_stops_before_the_update(warm, tmp_path, value, at):
-    """N01, N02, N05: on a step that is logged and on one that is not."""
-    from dlcli.models.classifier import Classifier
-
-    config, unbroken = warm
-
-    def trap():
-        real, count = Classifier.loss, [0]
-
-        def loss(self, batch):
-            count[0] += 1
-            return real(self, batch) * (float(value) if count[0] == at else 1)
-
-        Classifier.loss = loss
-
-    assert wait(begin(config, tmp_path, trap)) == 4
-    said = (tmp_path / "said.txt").read_text()
-    assert f"step {at - 1}: the loss of player 'model' is {value}" in said
-    assert "Traceback" not in said
-    assert_same(finished(config, tmp_path), unbroken)
-
-
-@pytest.mark.parametrize(
-    ("changes", "same"), [([], True), (["log.every=1", "log.histograms=true"], True), (["seed=1"], False)]
-)
-def test_the_seed_alone_decides(warm, tmp_path, changes, same):
-    """N19, N21, N23: repeats and any logging give the same bits, another seed gives others."""
-    _, unbroken = warm
-    config = harness.composed(*harness.WORDS, *changes)
-    run = finished(config, tmp_path)
-    states = [Store(path / "checkpoints").newest()[0] for path in (run, unbroken)]
-    weights = [name for name in states[0] if name.startswith(("model/", "average/", "best/", "optimizer/", "random/"))]
-    assert len(weights) > 10
-    assert all(torch.equal(states[0][name], states[1][name]) for name in weights) == same

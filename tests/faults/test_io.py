@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import types
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from dlcli.engine.store import Store
 from dlcli.errors import StorageError
 from dlcli.lock import held
 from dlcli.log import Log
+from dlcli.verbs import train as training
 
 FULL, BROKEN, READ_ONLY, QUOTA = errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT
 CALLS = ("open", "write", "fsync", "close", "replace", "fdopen")
@@ -123,6 +125,56 @@ def test_a_run_on_a_full_disk_ends_with_7_and_goes_on_later(warm, tmp_path, numb
     if run := only_run(tmp_path):
         assert harness.step(run) >= 0
         assert_same(finished(config, tmp_path), unbroken)
+
+
+def test_a_disk_without_room_is_found_before_the_first_step(warm, tmp_path):
+    """F27: with the bytes needed and free; one byte less than needed is too few."""
+    config, unbroken = warm
+
+    def leave(room):
+        usage = types.SimpleNamespace(total=10**9, free=room)
+        return lambda: setattr(disk, "shutil", types.SimpleNamespace(disk_usage=lambda folder: usage))
+
+    assert wait(begin(config, tmp_path, leave(8 * 2**10))) == 7
+    said = (tmp_path / "said.txt").read_text()
+    needed = int(re.search(r"some ([\d,]+) bytes needed for 2 checkpoints, 8,192 free", said)[1].replace(",", ""))
+    (run,) = tmp_path.glob("*/*/run.json")
+    assert not list(run.parent.glob("checkpoints/*"))
+    assert wait(begin(config, tmp_path, leave(needed - 1))) == 7
+    assert wait(begin(config, tmp_path, leave(needed))) == 0
+    assert_same(only_run(tmp_path), unbroken)
+
+
+def test_systems_that_do_not_say_what_is_free_are_believed(tmp_path, monkeypatch):
+    """F27: some network disks report zeros."""
+    nothing = types.SimpleNamespace(total=0, free=0)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: nothing)
+    Store(tmp_path).save(1, *numbers(1))
+    assert Store(tmp_path).newest()[1]["number"] == 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 6, 12])
+def test_a_disk_that_is_full_at_the_very_end_ends_with_7_and_the_end_is_made_later(warm, tmp_path, number):
+    """F28: the training is over; best weights, report and status are written when there is room again."""
+    config, unbroken = warm
+
+    def trap():
+        real = training.finish
+
+        def finish(*arguments):
+            disk.os = Failing(number, FULL, lasting=True)
+            return real(*arguments)
+
+        training.finish = finish
+
+    assert wait(begin(config, tmp_path, trap)) == 7
+    said = (tmp_path / "said.txt").read_text()
+    assert "Traceback" not in said
+    assert "cannot be written (No space left on device)" in said
+    run = only_run(tmp_path)
+    assert harness.step(run) == harness.STEPS
+    assert not (run / "report.json").exists()
+    assert_same(finished(config, tmp_path), unbroken)
 
 
 @pytest.mark.parametrize("code", [READ_ONLY, QUOTA, errno.EACCES])

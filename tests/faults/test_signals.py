@@ -1,8 +1,8 @@
 """Signals: what is asked for happens soon, what is kept is whole, and what goes on ends with the same bits."""
 
 import os
+import pty
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ import harness
 import pytest
 from harness import aim, assert_same, assert_tidy, begin, finished, only_run, wait
 
+from dlcli import cli
 from dlcli.engine.loop import Engine
 from dlcli.engine.store import Store
 
@@ -94,6 +95,15 @@ def test_usr1_saves_and_the_run_goes_on(warm, tmp_path):
     assert_same(run, unbroken)
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("point", ["before finish", "after finish"])
+def test_a_signal_after_the_last_step_changes_nothing(warm, tmp_path, number, point):
+    """F24, F21: everything is saved; what is left to do is done."""
+    config, unbroken = warm
+    assert wait(begin(config, tmp_path, aim(point, 1, send(number)))) == 0
+    assert_same(only_run(tmp_path), unbroken)
+
+
 def test_nobody_reads_any_more(warm, tmp_path):
     """F26: `dl train | head` trains on, without a traceback."""
     config, unbroken = warm
@@ -112,27 +122,27 @@ def test_nobody_reads_any_more(warm, tmp_path):
     assert_same(only_run(tmp_path), unbroken)
 
 
-def test_the_terminal_is_closed(tmp_path):
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads, of which none holds a lock here
+def test_the_terminal_is_closed(warm, monkeypatch, tmp_path):
     """F26, F25: the system sends SIGHUP and refuses every word; the state is saved, and no process stays."""
-    import pty
-
-    master, slave = pty.openpty()
     words = ["train", "model=mlp", "data=iris", "batch=16", "epochs=100000"]
-    command = [sys.executable, "-m", "dlcli", *words]
-    child = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-    os.close(slave)
-    try:
-        shown = b""
-        while b"epoch" not in shown:
-            shown += os.read(master, 10_000)
-        os.close(master)
-        child.send_signal(signal.SIGHUP)
-        child.wait(30)
-    finally:
-        child.kill()
-        child.wait()
+    monkeypatch.setattr(sys, "argv", ["dl", *words])
+    child, terminal = pty.fork()  # the child leads a session of its own, and the terminal is its own
+    if child == 0:
+        sys.stdout = sys.stderr = os.fdopen(1, "w", closefd=False)
+        try:
+            cli.main()
+        except SystemExit as leave:
+            os._exit(leave.code)
+        finally:
+            os._exit(99)
+    shown = b""
+    while b"epoch" not in shown:
+        shown += os.read(terminal, 10_000)
+    os.close(terminal)
+    assert wait(child) == 129
     (run,) = tmp_path.glob("outputs/*/*")
     assert '"interrupted"' in (run / "status.json").read_text()
     assert harness.step(run) > 0
     with pytest.raises(ProcessLookupError):
-        os.killpg(child.pid, 0)
+        os.killpg(child, 0)

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from payloads import EVIL, TORCH
+from places import Place
 from safetensors.torch import load, save
 
 from dlcli.engine.checkpoint import digest
-
-Place = Callable[[Path], Any]
 
 
 def framed(header: Any, body: bytes = b"", size: int | None = None) -> bytes:

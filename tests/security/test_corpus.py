@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from corpus import Case, corpus
+from corpus import corpus
 from payloads import EVIL, PYTHON
+from places import Case
 from witness import Verdict, witness
 
+from dlcli.cli import LONGEST
 from dlcli.errors import EXIT_CODES
 
 DATA = ("train", "model=softmax", "epochs=1", "init=zeros")
@@ -154,7 +156,7 @@ def faults(verdict: Verdict) -> list[str]:
             found.append(line[:200])
         if not line.isprintable():
             found.append(f"terminal codes: {line!r:.100}")
-        if len(line) > 2000:
+        if len(line) > len("dl: ") + LONGEST:
             found.append(f"a line of {len(line)} characters")
     if verdict.code != 0 and not verdict.err.startswith(("dl: ", "warning: ")):
         found.append(f"no message: {verdict.err!r:.100}")

@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
 
 
 def witness(action: Callable[[], Any], inside: Path, *, hook: bool = True, limit: int = 30) -> Verdict:
-    """Run an action in a child whose working directory is the only place where it may write."""
+    """Run an action in a child whose working directory is the only place where it may write, for so many seconds."""
     log = inside.parent / "log"
     log.mkdir(exist_ok=True)
     before = resident()
@@ -85,8 +85,9 @@ def witness(action: Callable[[], Any], inside: Path, *, hook: bool = True, limit
             confined(action, inside, log, hook, limit)
         finally:
             os._exit(99)
-    status, usage = wait(child, limit)
-    told = json.loads((log / "told").read_text()) if (log / "told").exists() else {"code": None, "breaches": []}
+    status, usage = wait(child, 5 * limit)  # the machine may be busy; the processor's time is limited in the child
+    said = (log / "told").read_text() if (log / "told").exists() else ""
+    told = json.loads(said or '{"code": null, "breaches": []}')
     code = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else told["code"]
     out, err = ((log / name).read_text(errors="backslashreplace") for name in ("out", "err"))
     grown = (usage.ru_maxrss - before) / 1024

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from test_pool import gone
 
 from dlcli.sweep.ledger import Ledger, alive
 
 TINY = ("model=mlp", "data=xor", "batch=4", "model.net.widths=[4]")
+BARE = ("model=linear", "data=polynomial", "batch=400")  # a step an epoch, and little to import and to draw
 
 
 def ledgers() -> list[Ledger]:
@@ -28,7 +30,7 @@ def begin(words: tuple[str, ...], job: int) -> tuple[subprocess.Popen, Ledger]:
     """Start a sweep and wait until a job has a checkpoint."""
     command = [sys.executable, "-m", "dlcli", "train", "-m", *words]
     sweep = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150  # a new process, on a machine that may be busy
     while time.monotonic() < end and sweep.poll() is None:
         for ledger in ledgers():
             row = ledger.rows().get(job, {})
@@ -41,14 +43,13 @@ def begin(words: tuple[str, ...], job: int) -> tuple[subprocess.Popen, Ledger]:
 
 
 def test_a_sweep_that_is_killed_and_stopped_goes_on_by_the_same_command_to_the_same_bits(dl):
-    """C04, C05, C06, C11: kill the supervisor, then Ctrl-C, then finish; as if nothing had been, and as in parallel."""
-    words = (*TINY, "epochs=60", "seed=1,2")
+    """C04, C05, C06, C11: kill the supervisor, then Ctrl-C, then finish; in parallel, as if nothing had been."""
+    words = (*BARE, "epochs=60", "seed=1,2")
     sweep, ledger = begin(words, 0)
     run, pid = ledger.rows()[0]["run"], ledger.rows()[0]["pid"]
     sweep.kill()
     sweep.communicate()
-    time.sleep(2)
-    assert not alive(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    assert gone(pid)
 
     sweep, _ = begin(words, 0)
     code, _, err = dl("train", "-m", *words)
@@ -63,20 +64,20 @@ def test_a_sweep_that_is_killed_and_stopped_goes_on_by_the_same_command_to_the_s
     assert "Traceback" not in out + err
     assert [row["state"] for row in ledger.rows().values()] == ["interrupted", "queued"]
 
-    code, out, err = dl("train", "-m", *words)
+    code, out, err = dl("train", "-m", *words, "sweep.jobs=2")
     assert code == 0, err
     assert ledger.rows()[0]["run"] == run
     assert [row["state"] for row in ledger.rows().values()] == ["done", "done"]
-    assert len(list(Path("outputs/mlp-xor").iterdir())) == 2
+    assert len(list(Path("outputs/linear-polynomial").iterdir())) == 2
     kept = weights(ledger), ledger.path.read_bytes()
     code, out, _ = dl("train", "-m", *words)
     assert code == 0
     assert "device" not in out  # nothing trained
     assert kept == (weights(ledger), ledger.path.read_bytes())
 
-    code, _, err = dl("train", "-m", *words, "sweep.again=true", "sweep.jobs=2")
+    code, _, err = dl("train", "-m", *words, "sweep.again=true", "hydra/launcher=basic")
     assert code == 0, err
-    one_by_one, parallel = ledgers()
+    parallel, one_by_one = ledgers()
     assert weights(parallel) == weights(one_by_one)
 
 
@@ -129,7 +130,7 @@ def test_optuna_that_is_not_installed_is_named(dl, monkeypatch):
 
 def test_optuna_goes_on_where_it_stopped_and_a_failed_job_is_a_failed_trial(dl):
     optuna = pytest.importorskip("optuna")
-    words = (*TINY, "epochs=1", "optimizer=sgd", "optimizer.lr=1e-2,1e38", "sweep=optuna", "sweep.jobs=2")
+    words = (*BARE, "epochs=2", "optimizer=sgd", "optimizer.lr=1e-2,1e38", "sweep=optuna", "sweep.jobs=2")
     code, _, err = dl("train", "-m", *words, "sweep.trials=3", "hydra/launcher=basic")
     assert code in (0, 11), err
     (ledger,) = ledgers()
@@ -146,7 +147,7 @@ def test_optuna_goes_on_where_it_stopped_and_a_failed_job_is_a_failed_trial(dl):
 
 
 def test_a_launcher_of_others_skips_what_is_done_too(dl):
-    words = (*TINY, "epochs=1", "seed=1,2", "hydra/launcher=basic")
+    words = (*BARE, "epochs=1", "seed=1,2", "hydra/launcher=basic")
     assert dl("train", "-m", *words)[0] == 0
     (ledger,) = ledgers()
     before = ledger.path.read_bytes()

@@ -1,47 +1,19 @@
-"""Figures of results, 640x480 points, and grids of pictures.
+"""How good a model is: confusion, ROC, precision and recall, calibration, predicted against true numbers.
 
-matplotlib is imported only where something is drawn, and through its object interface: there is no global state.
-N examples, C classes or curves.
+N examples, C classes or curves, K targets.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from dlcli.figures.canvas import ACCENT, INK, MOST, PALE, canvas, colours, plain
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MOST = 10  # curves, or classes with a colour of their own
-INK, ACCENT, PALE = "#333333", "#1f77b4", "#cccccc"
-
-
-def canvas(title: str, across: str, up: str) -> "tuple[Figure, Axes]":
-    """Return an empty figure with its labelled axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=across, ylabel=up)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def plain(names: Iterable[Any], longest: int = 24) -> list[str]:
-    """Return names that matplotlib takes literally, cut if they are very long."""
-    short = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in map(str, names)]
-    return [name.replace("$", r"\$") for name in short]
-
-
-def colours(count: int) -> list[Any]:
-    """Return as many colours as can be told apart, or as many steps of a rainbow."""
-    from matplotlib import colormaps
-
-    if count <= MOST:
-        return [colormaps["tab10"](i) for i in range(count)]
-    return [colormaps["turbo"](i / (count - 1)) for i in range(count)]
 
 
 def confusion(table: Tensor, names: Sequence[str]) -> "Figure":
@@ -138,47 +110,3 @@ def residuals(truth: Tensor, prediction: Tensor) -> "Figure":
     axes.hist(errors.numpy(), bins=31, range=(-reach, reach), color=ACCENT, edgecolor="white", lw=0.5)
     axes.axvline(0, color=INK, lw=1, ls="--")
     return figure
-
-
-def embedding(
-    points: Any, kinds: Tensor | None = None, names: Sequence[str] | None = None, title: str = "embedding"
-) -> "Figure":
-    """Draw points (N, 2), coloured by class where `kinds` (N,) names one."""
-    figure, axes = canvas(title, "first dimension", "second dimension")
-    points = torch.as_tensor(points).float()
-    found = torch.zeros(len(points), dtype=torch.long) if kinds is None else kinds.long()
-    count = max(len(names or ()), int(found.max()) + 1)
-    labels = plain(range(count) if names is None else names)
-    for kind, colour in enumerate(colours(count)):
-        chosen = points[found == kind].numpy()
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=10, alpha=0.7, color=colour, lw=0, label=labels[kind])
-    if kinds is not None and count <= 2 * MOST:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2)
-    return figure
-
-
-def grid(images: Tensor, columns: int = 8, gap: int = 2) -> Tensor:
-    """Tile pictures (N, C, H, W) into one of (3, rows * (H + gap) + gap, columns * (W + gap) + gap), values in [0, 1].
-
-    One channel becomes grey, three are red, green and blue, of any other number the mean is shown.
-    """
-    images = images.detach().cpu().float().clamp(0, 1)
-    if images.shape[1] != 3:
-        images = images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    count, _, height, width = images.shape
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    sheet = torch.ones(3, rows * (height + gap) + gap, columns * (width + gap) + gap)
-    for i, image in enumerate(images):
-        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
-        sheet[:, top : top + height, left : left + width] = image
-    return sheet
-
-
-def save_grid(images: Tensor, path: Path | str, columns: int = 8) -> None:
-    """Write pictures (N, C, H, W) as one PNG; small ones are enlarged by a whole number, each pixel a square."""
-    from matplotlib.image import imsave
-
-    factor = max(1, 64 // images.shape[-1])
-    large = images.detach().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    imsave(path, grid(large, columns).permute(1, 2, 0).numpy())

@@ -1,0 +1,39 @@
+"""Empty axes, names and colours: what every figure starts from.
+
+matplotlib is imported only where something is drawn, and through its object interface: there is no global state.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 10  # curves, or classes with a colour of their own
+INK, ACCENT, PALE = "#333333", "#1f77b4", "#cccccc"
+
+
+def canvas(title: str, across: str, up: str) -> "tuple[Figure, Axes]":
+    """Return an empty figure with its labelled axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=across, ylabel=up)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def plain(names: Iterable[Any], longest: int = 24) -> list[str]:
+    """Return names that matplotlib takes literally, cut if they are very long."""
+    short = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in map(str, names)]
+    return [name.replace("$", r"\$") for name in short]
+
+
+def colours(count: int) -> list[Any]:
+    """Return as many colours as can be told apart, or as many steps of a rainbow."""
+    from matplotlib import colormaps
+
+    if count <= MOST:
+        return [colormaps["tab10"](i) for i in range(count)]
+    return [colormaps["turbo"](i / (count - 1)) for i in range(count)]

@@ -1,0 +1,48 @@
+"""The views by name: each draws a scene, or nothing where it makes no sense.
+
+`USUAL` are those that need a few passes through the net; the others need hundreds.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from dlcli.errors import ConfigError
+from dlcli.seeing import filters, gradcam, health, occlusion, saliency, strongest
+from dlcli.seeing.scene import Scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+View = Callable[[Scene], "Figure | None"]
+
+OF_PICTURES: dict[str, View] = {
+    "filters": filters.draw,
+    "maps": filters.draw_maps,
+    "saliency": saliency.draw,
+    "gradcam": gradcam.draw,
+    "occlusion": occlusion.draw,
+    "strongest": strongest.draw,
+    "units": strongest.draw_ideal,
+    "ideal": strongest.draw_classes,
+}
+OF_LAYERS: dict[str, View] = {
+    "gradients": health.draw_gradients,
+    "dead": health.draw_dead,
+    "weights": health.draw_weights,
+}
+VIEWS = OF_PICTURES | OF_LAYERS
+USUAL = tuple(name for name in VIEWS if name not in ("occlusion", "units", "ideal"))
+
+
+def chosen(words: Any) -> list[str]:
+    """Return the views that `usual`, `all` or a list names. Raises ConfigError with the nearest name."""
+    if words in ("usual", "all"):
+        return list(USUAL if words == "usual" else VIEWS)
+    names = words if isinstance(words, list) else [words] if words else []
+    for name in map(str, names):
+        if name not in VIEWS:
+            near = get_close_matches(name, [*VIEWS, "usual", "all"], 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"see={name}: no such view; {hint}views: {', '.join(VIEWS)}; or usual, all, []")
+    return names
