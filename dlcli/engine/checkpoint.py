@@ -16,6 +16,7 @@ from dlcli import jsonfile
 from dlcli.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
+LONGEST = 1000  # characters of a name
 
 
 def encode(tensors: Tensors, plain: dict[str, Any]) -> bytes:
@@ -40,6 +41,8 @@ def decode(content: bytes, source: Any) -> tuple[Tensors, dict[str, Any]]:
         if int.from_bytes(content[:8], "little") > jsonfile.LIMIT:
             raise ValueError(f"a header of more than {jsonfile.LIMIT:,} bytes")
         tensors, stated = load(content), header(content)
+        if max(map(len, tensors), default=0) > LONGEST:
+            raise ValueError(f"a name of more than {LONGEST:,} characters")
         if digest(tensors, stated["state"]) != stated["sha256"]:
             raise ValueError("its SHA-256 is not the one that was written")
         return tensors, jsonfile.parse(stated["state"].encode())

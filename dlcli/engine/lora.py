@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from dlcli.errors import CheckpointError, ConfigError
 
 FACTOR = re.compile(r"(.+)\.parametrizations\.(\w+)\.0\.(down|up|scale)")
-ORIGINAL = re.compile(r"(.+)\.parametrizations\.(\w+)\.original")
+ORIGINAL = re.compile(r"^(.+)\.parametrizations\.(\w+)\.original")
 LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 

@@ -131,29 +131,29 @@ KIND = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89"
         ARRAY + b"J\xff\xff\xff\xffJ\xff\xff\xff\xff\x86" + KIND + b"U\x01atb.",  # negative sides
         ARRAY + b"\x8a\x09" + b"\xff" * 8 + b"\x00\x85" + KIND + b"U\x01atb.",  # 2^64 bytes
         b"\x80\x02T\xff\xff\xff\x7fabc.",
-        b"\x80\x02" + b"(" * 100_000 + b".",
+        b"\x80\x02" + b"(" * 20_000 + b".",
     ],
 )
 def test_damaged_pickles(content):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises((DataError, RefusedError), match=r"fetch it anew|nothing of it was run"):
         unpickle(content)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_deep_nesting_needs_no_recursion():
-    unpickle(b"\x80\x02]" + b"\x85" * 100_000 + b".")
+    unpickle(b"\x80\x02]" + b"\x85" * 20_000 + b".")
 
 
 def test_a_bomb_of_shared_lists_stays_small():
     content = b"\x80\x02]q\x00" + b"".join(
         b"]q" + bytes([i]) + b"(h" + bytes([i - 1]) + b"h" + bytes([i - 1]) + b"e" for i in range(1, 60)
     )
-    started = time.perf_counter()
+    started = time.process_time()
     unpickle(content + b".")
     with pytest.raises(RefusedError, match="a call of list"):
         unpickle(content + b")R.")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_mutations_never_run_anything(tmp_path):
