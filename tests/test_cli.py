@@ -329,6 +329,28 @@ def test_a_fork_changes_what_a_resume_may_not(dl):
     assert before == {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
 
 
+def test_a_fork_may_take_another_optimizer_and_schedule(dl):
+    assert dl("train", *QUICK, "optimizer=sgd", "schedule=plateau")[0] == 0
+    first = newest()
+    words = (f"resume={first}", "optimizer=adam", "schedule=cosine", "optimizer.lr=0.002", "freeze=[net.layers.1.*]")
+    words += ("epochs=3",)
+    code, _, err = dl("train", *words)
+    assert code == 2
+    assert "optimizer=adam: a whole group cannot change" in err
+    assert dl("train", *words, "fork=true")[0] == 0
+    assert newest() != first
+    config = json.loads((newest() / "run.json").read_text())["config"]
+    assert config["optimizer"]["_target_"].endswith("Adam")
+    assert config["optimizer"]["lr"] == 0.002
+    assert config["freeze"] == ["net.layers.1.*"]
+    code, _, err = dl("train", f"resume={first}", "data=iris", "fork=true", "epochs=3")
+    assert code == 2
+    assert "optimizer and schedule with fork=true" in err
+    code, _, err = dl("train", f"resume={first}", f"init_from={first}", "fork=true", "epochs=3")
+    assert code == 2
+    assert "init_from" in err
+
+
 def test_changed_data_of_your_own_is_noticed(dl):
     rows = [f"{i % 7},{i % 3},{'yes' if i % 2 else 'no'}" for i in range(100)]
     Path("own.csv").write_text("\n".join(["a,b,kind", *rows]))

@@ -41,7 +41,8 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], source: Any, fork: bool = False) -> None:
     """Put an engine where a checkpoint was taken; the random streams last. Raises CheckpointError.
 
-    A `fork` keeps the settings of its own optimizers: they may be what was changed.
+    A `fork` keeps the settings of its own optimizers: they may be what was changed. An optimizer or a schedule of
+    another kind than the saved one begins anew.
     """
     try:
         clock, position, pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
@@ -51,6 +52,8 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
         checkpoint.apply(engine.model, checkpoint.part(tensors, "model"), source)
         for name, player in engine.players.items():
             saved, groups = plain["optimizers"][name], checkpoint.flatten(player.optimizer)[1]["groups"]
+            if fork and not same_kind(groups, saved["groups"]):
+                continue
             if not fork:
                 require_alike(groups, saved["groups"])
                 groups = saved["groups"]
@@ -61,8 +64,9 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
         engine.traces.restore(plain["traces"])
         engine.clock, engine.position, engine.pieces = clock, position, pieces
         engine.precision.scaler.load_state_dict(plain["scaler"])
-        require_alike(engine.schedule.state(), plain["schedule"])
-        engine.schedule.restore(plain["schedule"])
+        if not fork or same_kind([engine.schedule.state()], [plain["schedule"]]):
+            require_alike(engine.schedule.state(), plain["schedule"])
+            engine.schedule.restore(plain["schedule"])
         require_alike(engine.best.state(), plain["best"])
         engine.best.restore(plain["best"])
         engine.best_weights = checkpoint.part(tensors, "best")
@@ -73,6 +77,11 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
         raise CheckpointError(
             f"{source}: incomplete, {error} is missing or unfit; the run cannot be continued from it"
         ) from error
+
+
+def same_kind(mine: list[dict[str, Any]], saved: list[dict[str, Any]]) -> bool:
+    """Tell whether groups of settings have the same names: those of another optimizer or schedule have others."""
+    return [group.keys() for group in mine] == [group.keys() for group in saved]
 
 
 def require(values: Iterable[Any], kind: type[float], low: float) -> None:

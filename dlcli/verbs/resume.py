@@ -14,6 +14,7 @@ from dlcli.run import Run, find, unfinished
 from dlcli.verbs.prepare import Setup
 
 CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.", "plugins")
+REPLACEABLE = ("optimizer", "schedule")  # groups of which a fork may choose another member
 
 
 def wanted(config: Any) -> Run:
@@ -41,12 +42,20 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
     for override in overrides:
         parsed = parse(override)
         key, value = parsed.key_or_group, parsed.value()
+        if key == "init_from":
+            raise ConfigError(f"{override}: a run that goes on, or a fork, has its own weights; leave it out")
         before = OmegaConf.select(config, key)
-        if OmegaConf.is_config(before):
-            raise ConfigError(f"{override}: a whole group cannot change when a run goes on; start a new run")
+        if OmegaConf.is_dict(before):
+            if not (now.fork and key in REPLACEABLE):
+                known = " and ".join(REPLACEABLE)
+                raise ConfigError(
+                    f"{override}: a whole group cannot change when a run goes on; start a new run "
+                    f"(init_from={run} takes the weights over), or change {known} with fork=true"
+                )
+            value = OmegaConf.select(now, key)
         if not key.startswith((*CONTINUABLE, "fork")) and before != value:
             changes.append(f"{key}: {before} -> {value}")
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, merge=False)
     if changes and not now.fork:
         known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
         raise ConfigError(
