@@ -69,11 +69,13 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of one epoch from batch number `start` on."""
         order = self._order(epoch) if self.shuffle else None
-        rows = [
-            slice(first, min(first + self.size, self.examples))
-            for first in range(start * self.size, len(self) * self.size, self.size)
-        ]
+        rows = [self._part(number) for number in range(start, len(self))]
         yield from self._batches(rows if order is None else [order[part] for part in rows], epoch)
+
+    def rows(self, epoch: int, number: int) -> Tensor:
+        """Return which examples a batch of an epoch holds."""
+        order = self._order(epoch) if self.shuffle else torch.arange(self.examples)
+        return order[self._part(number)]
 
     def take(self, indices: Sequence[int] | Tensor) -> Any:
         """Return the examples `indices` as they are, without augmentation."""
@@ -81,6 +83,10 @@ class Loader:
 
     def _batches(self, parts: Sequence[slice | Tensor], epoch: int) -> Iterator[Any]:
         raise NotImplementedError
+
+    def _part(self, number: int) -> slice:
+        """Return where a batch stands in the order of its epoch."""
+        return slice(number * self.size, min((number + 1) * self.size, self.examples))
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(scramble(self.seed, epoch) >> 1)

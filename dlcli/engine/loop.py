@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dlcli.engine.average import averaging
 from dlcli.engine.freezing import freeze
+from dlcli.engine.pieces import cut, out_of_memory
 from dlcli.engine.player import Player, players
 from dlcli.engine.precision import Precision
 from dlcli.engine.scoring import Halted, measure
@@ -110,6 +111,8 @@ class Engine:
         self.traces.begin(self.clock.step)
         for batch in train.epoch(self.clock.epoch, self.position):
             self.learn(batch)
+            if self.traces.spikes and self.log:
+                self.log.say(self.traces.warning(self.clock.step, train.rows(self.clock.epoch, self.position)))
             self.position += 1
             self.clock = self.clock._replace(step=self.clock.step + 1)
             if self.clock.step % self.settings.every == 0:
@@ -233,16 +236,3 @@ class Engine:
         self.log.scalars(values, self.clock.step)
         losses = [f"{name.removeprefix('train/')} {value:.4g}" for name, value in values.items() if "loss" in name]
         self.log.tick(self.clock.step, f"epoch {self.clock.epoch + 1}  {'  '.join(losses)}")
-
-
-def cut(batch: Any, pieces: int) -> list[Any]:
-    """Cut a batch into about equal pieces along its examples."""
-    if pieces == 1:
-        return [batch]
-    columns = [field.chunk(pieces) for field in batch]
-    return [type(batch)(*fields) for fields in zip(*columns, strict=True)]
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error means that memory ran out, on the GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

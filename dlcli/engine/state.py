@@ -96,7 +96,8 @@ def require_traces(traces: dict[str, dict[str, Any]]) -> None:
     require(traces["counts"].values(), int, 1)
     require(traces["blasts"].values(), int, -math.inf)
     require([*traces["sums"].values(), *traces["first"].values()], float, -math.inf)
-    for some, known in (("sums", "counts"), ("blasts", "first")):
+    require(traces["usual"].values(), float, 0)
+    for some, known in (("sums", "counts"), ("blasts", "first"), ("first", "usual")):
         if lost := traces[some].keys() - traces[known].keys():
             raise KeyError(f"{known} of {', '.join(sorted(lost))}")
 

@@ -1,6 +1,7 @@
 """What the training curves show: mean losses since the last point, gradient norms, rates, speed.
 
-And whether a loss has exploded: still a number, but in most steps of an epoch beyond any spike.
+And whether a loss has jumped (a spike, of which trainings often recover) or exploded: still a number, but in most steps
+of an epoch beyond any spike.
 """
 
 import time
@@ -12,7 +13,10 @@ from torch import Tensor
 from dlcli.engine.player import Player
 from dlcli.errors import DivergedError
 
-EXPLOSION = 1000  # times the first loss; spikes of 100 times are seen in trainings that recover
+EXPLOSION = 1000  # times the first loss
+SPIKE = 100  # times the usual loss of late
+PACE = 0.02  # share of the newest loss in the usual one: it follows about fifty steps
+NAMED = 8  # examples that the warning of a spike names
 
 
 class Trace:
@@ -23,6 +27,9 @@ class Trace:
         self.counts: dict[str, int] = {}  # of steps, by player
         self.first: dict[str, float] = {}  # loss of a player in the whole run
         self.blasts: dict[str, int] = {}  # steps of this epoch with an exploded loss, less the others, by player
+        self.usual: dict[str, float] = {}  # size of the losses of late, by player
+        self.spikes: dict[str, float] = {}  # loss of the last step where it jumped, by player
+        self.warned: set[str] = set()  # players whose jump was told in this epoch
         self.mark: tuple[int, float] | None = None  # step and second of the last point of this epoch
 
     def begin(self, step: int) -> None:
@@ -32,10 +39,29 @@ class Trace:
     def add(self, name: str, loss: float) -> None:
         """Take in the loss of a player, or of a piece of its batch."""
         self.sums[name] = self.sums.get(name, 0.0) + loss
+        size = abs(loss)
         if name in self.first:
-            beyond = abs(loss) > EXPLOSION * max(1.0, abs(self.first[name]))
+            beyond = size > EXPLOSION * max(1.0, abs(self.first[name]))
             self.blasts[name] = self.blasts.get(name, 0) + (1 if beyond else -1)
-        self.first.setdefault(name, loss)
+            usual = self.usual[name]
+            if size > SPIKE * max(usual, abs(self.first[name]) / SPIKE) and name not in self.warned:
+                self.spikes[name] = loss
+            self.usual[name] = usual + PACE * (size - usual)
+        else:
+            self.first[name] = loss
+            self.usual[name] = size
+
+    def warning(self, step: int, rows: Tensor) -> str:
+        """Return what to say of the spikes of a step, once in an epoch; `rows` are the numbers of its examples."""
+        name, loss = self.spikes.popitem()
+        self.spikes = {}
+        self.warned.add(name)
+        more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+        return (
+            f"warning: step {step}: the loss of player {name!r} jumped to {loss:.3g}, more than {SPIKE} times what it "
+            f"was of late; the batch held the training examples {', '.join(map(str, rows[:NAMED].tolist()))}{more}. "
+            "If it does not recover, try a smaller optimizer.lr, or clip=1"
+        )
 
     def end_epoch(self, step: int) -> None:
         """Forget the losses of an epoch. Raises DivergedError if most of them were explosions."""
@@ -45,7 +71,7 @@ class Trace:
                     f"step {step}: the loss of player {name!r} exploded: it began at {self.first[name]:.3g}, and "
                     f"most losses of this epoch are above {EXPLOSION} times that. Try a smaller optimizer.lr, or clip=1"
                 )
-        self.blasts = {}
+        self.blasts, self.warned = {}, set()
 
     def stepped(self, name: str) -> None:
         """Take note that a player moved."""
@@ -65,9 +91,10 @@ class Trace:
 
     def state(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"sums": self.sums, "counts": self.counts, "first": self.first, "blasts": self.blasts}
+        names = ("sums", "counts", "first", "blasts", "usual")
+        return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over saved data."""
         self.sums, self.counts = state["sums"], state["counts"]
-        self.first, self.blasts = state["first"], state["blasts"]
+        self.first, self.blasts, self.usual = state["first"], state["blasts"], state["usual"]

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlcli.engine.loop import Engine, Settings, cut
+from dlcli.engine.loop import Engine, Settings
+from dlcli.engine.pieces import cut
 from dlcli.engine.precision import Precision
 from dlcli.errors import ConfigError, DivergedError, OutOfMemoryError
 from dlcli.model import Model, Update

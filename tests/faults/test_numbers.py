@@ -155,8 +155,33 @@ def test_a_loss_that_has_exploded_ends_the_run(since, found):
         run.fit(data, data)
 
 
+def test_a_spike_is_told_with_its_examples_once_an_epoch():
+    """N08: steps 4 and 5 jump in the second epoch, step 7 in the third; the run goes on."""
+    jumps = {4: 150.0, 5: 500.0, 7: 9e3, 8: 0.5}
+    run, data = engine(lambda weight, step: weight.sum() * jumps.get(step, 1), rate=1e-9, epochs=3)
+    said = []
+    log = {"scalars": lambda *_: None, "tick": lambda *_: None, "say": lambda _, text: said.append(text)}
+    run.log = type("Log", (), log)()
+    assert run.fit(data, data)
+    batches = [data.rows(1, 1), data.rows(2, 1)]
+    assert [line.split(":")[1] for line in said] == [" step 4", " step 7"]
+    assert "jumped to 150, more than 100 times" in said[0]
+    for line, rows in zip(said, batches, strict=True):
+        assert f"examples {', '.join(map(str, rows.tolist()))}." in line
+
+
+def test_the_rows_of_a_batch_are_those_that_it_serves():
+    """N08: whole batches and the last one, shuffled and not."""
+    x = torch.arange(10.0)[:, None]
+    for shuffle in (True, False):
+        data = Resident(Table(x, x[:, 0]), size=4, shuffle=shuffle, seed=3)
+        for epoch in range(2):
+            for number, batch in enumerate(data.epoch(epoch)):
+                assert torch.equal(batch.y, x[data.rows(epoch, number), 0])
+
+
 def test_spikes_and_losses_below_zero_end_nothing():
-    """N08: a spike is none of our business; nor is a critic whose loss falls without end, within reason."""
+    """N08: a spike ends nothing; nor is a critic whose loss falls without end, within reason."""
     run, data = engine(lambda weight, step: weight.sum() * (1e9 if step % 3 == 1 else -900), rate=1e-30)
     assert run.fit(data, data)
 
