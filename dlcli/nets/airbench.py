@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
-from dlcli.nets.layers import Normalize
+from dlcli.nets.layers import Picture
 
 PATCH = 2  # pixels along a side of what is whitened
 SMALLEST = 9  # pixels: below, three poolings leave nothing
@@ -84,27 +84,21 @@ class Airbench(nn.Module):
     def __init__(
         self,
         *,
-        channels: int,
-        height: int,
-        width: int,
+        picture: Picture,
         classes: int,
         widths: Sequence[int] = (64, 256, 256),
         momentum: float = 0.4,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
     ):
         super().__init__()
-        if min(height, width) < SMALLEST or len(widths) != 3:
-            raise ConfigError(
-                f"pictures of {height}x{width} with widths={list(widths)}: this net needs at least "
-                f"{SMALLEST}x{SMALLEST} pixels and three widths; model=cnn takes smaller pictures"
-            )
-        self.normalize = Normalize(mean=mean, std=std)
-        self.whiten = Whitening(channels=channels)
-        sizes = [2 * channels * PATCH**2, *widths]
+        picture.need(SMALLEST, "airbench (model=cnn takes smaller ones)")
+        if len(widths) != 3:
+            raise ConfigError(f"widths={list(widths)}: this net has three groups; give three widths")
+        self.picture = picture
+        self.whiten = Whitening(channels=picture.channels)
+        sizes = [2 * picture.channels * PATCH**2, *widths]
         self.groups = nn.Sequential(*[group(*pair, momentum) for pair in pairwise(sizes)])
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
-        x = self.groups(F.gelu(self.whiten(self.normalize(x))))
+        x = self.groups(F.gelu(self.whiten(self.picture(x))))
         return self.head(x.amax((2, 3))) / 9

@@ -12,7 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
-from dlcli.nets.layers import Normalize
+from dlcli.nets.layers import Picture
 
 
 def block(fan_in: int, fan_out: int) -> nn.Sequential:
@@ -34,26 +34,22 @@ class SmallCNN(nn.Module):
     def __init__(
         self,
         *,
-        channels: int,
-        height: int,
-        width: int,
+        picture: Picture,
         classes: int,
         widths: Sequence[int] = (32, 64, 128),
         depth: int = 1,
         dropout: float = 0.0,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
     ):
         super().__init__()
-        rows, columns = height >> len(widths), width >> len(widths)
+        rows, columns = picture.height >> len(widths), picture.width >> len(widths)
         if min(rows, columns) < 1:
             raise ConfigError(
-                f"pictures of {height}x{width} cannot be halved {len(widths)} times: "
-                f"widths={list(widths)} may have at most {min(height, width).bit_length() - 1} entries"
+                f"pictures of {picture.height}x{picture.width} cannot be halved {len(widths)} times: "
+                f"widths={list(widths)} may have at most {min(picture.height, picture.width).bit_length() - 1} entries"
             )
-        self.normalize = Normalize(mean=mean, std=std)
-        self.stages = nn.Sequential(*[stage(*pair, depth) for pair in pairwise([channels, *widths])])
+        self.picture = picture
+        self.stages = nn.Sequential(*[stage(*pair, depth) for pair in pairwise([picture.channels, *widths])])
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1] * rows * columns, classes))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
-        return self.head(self.stages(self.normalize(x)))
+        return self.head(self.stages(self.picture(x)))

@@ -9,12 +9,10 @@ that is usual today: max pooling, every map of the second layer sees all of the 
 layer: 51,902 weights.
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
-from dlcli.nets.layers import Normalize
+from dlcli.nets.layers import Picture
 
 
 def after_two_stages(size: int, padding: int) -> int:
@@ -31,21 +29,18 @@ class LeNet5(nn.Module):
     def __init__(
         self,
         *,
-        channels: int,
-        height: int,
-        width: int,
+        picture: Picture,
         classes: int,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
     ):
         super().__init__()
-        missing_rows, missing_columns = max(0, 32 - height), max(0, 32 - width)
-        area = after_two_stages(height + missing_rows, 0) * after_two_stages(width + missing_columns, 0)
+        missing_rows, missing_columns = max(0, 32 - picture.height), max(0, 32 - picture.width)
+        height, width = picture.height + missing_rows, picture.width + missing_columns
+        area = after_two_stages(height, 0) * after_two_stages(width, 0)
         left, top = missing_columns // 2, missing_rows // 2
-        self.normalize = Normalize(mean=mean, std=std)
+        self.picture = picture
         self.layers = nn.Sequential(
             nn.ZeroPad2d((left, missing_columns - left, top, missing_rows - top)),
-            nn.Conv2d(channels, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(picture.channels, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(16 * area, 120), nn.Tanh(),
@@ -54,7 +49,7 @@ class LeNet5(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
-        return self.layers(self.normalize(x))
+        return self.layers(self.picture(x))
 
 
 class LectureCNN(nn.Module):
@@ -63,18 +58,14 @@ class LectureCNN(nn.Module):
     def __init__(
         self,
         *,
-        channels: int,
-        height: int,
-        width: int,
+        picture: Picture,
         classes: int,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
     ):
         super().__init__()
-        area = after_two_stages(height, 2) * after_two_stages(width, 2)
-        self.normalize = Normalize(mean=mean, std=std)
+        area = after_two_stages(picture.height, 2) * after_two_stages(picture.width, 2)
+        self.picture = picture
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(picture.channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(16 * area, 120), nn.ReLU(),
@@ -82,4 +73,4 @@ class LectureCNN(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
-        return self.layers(self.normalize(x))
+        return self.layers(self.picture(x))

@@ -38,24 +38,7 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
     if "${" in json.dumps(saved):
         raise RefusedError(f"{run}/run.json: it asks for values of this machine with ${{...}}; runs hold plain ones")
     config = OmegaConf.create(saved)
-    changes = []
-    for override in overrides:
-        parsed = parse(override)
-        key, value = parsed.key_or_group, parsed.value()
-        if key == "init_from":
-            raise ConfigError(f"{override}: a run that goes on, or a fork, has its own weights; leave it out")
-        before = OmegaConf.select(config, key)
-        if OmegaConf.is_dict(before):
-            if not (now.fork and key in REPLACEABLE):
-                known = " and ".join(REPLACEABLE)
-                raise ConfigError(
-                    f"{override}: a whole group cannot change when a run goes on; start a new run "
-                    f"(init_from={run} takes the weights over), or change {known} with fork=true"
-                )
-            value = OmegaConf.select(now, key)
-        if not key.startswith((*CONTINUABLE, "fork")) and before != value:
-            changes.append(f"{key}: {before} -> {value}")
-        OmegaConf.update(config, key, value, merge=False)
+    changes = [change for override in overrides if (change := apply(override, config, now, run))]
     if changes and not now.fork:
         known = ", ".join(key.rstrip(".") for key in CONTINUABLE[1:])
         raise ConfigError(
@@ -68,6 +51,30 @@ def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
             )
         )
     return complete("train", config, overrides)
+
+
+def apply(override: str, config: Any, now: Any, run: Run) -> str | None:
+    """Put a change into the config of a run; return it in words if a run that goes on may not have it.
+
+    Raises ConfigError for what not even a fork may change.
+    """
+    from omegaconf import OmegaConf
+
+    parsed = parse(override)
+    key, value = parsed.key_or_group, parsed.value()
+    if key == "init_from":
+        raise ConfigError(f"{override}: a run that goes on, or a fork, has its own weights; leave it out")
+    before = OmegaConf.select(config, key)
+    if OmegaConf.is_dict(before):
+        if not (now.fork and key in REPLACEABLE):
+            raise ConfigError(
+                f"{override}: a whole group cannot change when a run goes on; start a new run (init_from={run} takes "
+                f"the weights over), or change {' and '.join(REPLACEABLE)} with fork=true"
+            )
+        value = OmegaConf.select(now, key)
+    OmegaConf.update(config, key, value, merge=False)
+    may = key.startswith((*CONTINUABLE, "fork")) or before == value
+    return None if may else f"{key}: {before} -> {value}"
 
 
 def missing(saved: dict[str, Any], now: Any) -> list[str]:

@@ -12,6 +12,7 @@ from dlcli.errors import ConfigError
 from dlcli.model import Clock
 from dlcli.models.classifier import Classifier
 from dlcli.nets.cnn import SmallCNN
+from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
 from dlcli.nets.mlp import MLP, Linear
 
@@ -63,7 +64,7 @@ def test_a_linear_net_with_this_rule_is_softmax_regression_on_iris():
 
 @pytest.mark.parametrize("kind", ["mlp", "lenet", "cnn"])
 def test_nets_learn_digits(kind):
-    size = {"channels": 1, "height": 8, "width": 8, "classes": 10}
+    size = {"picture": Picture(channels=1, height=8, width=8), "classes": 10}
     net = {
         "mlp": lambda: MLP(inputs=64, widths=[64], outputs=10, mean=[0.3], std=[0.38]),
         "lenet": lambda: LeNet5(**size),

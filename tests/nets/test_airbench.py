@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from dlcli.errors import ConfigError
 from dlcli.nets.airbench import Airbench, Whitening
+from dlcli.nets.layers import Picture
 
 
 def test_whitened_patches_are_uncorrelated_and_of_variance_one():
@@ -30,14 +31,14 @@ def test_the_filters_stay_as_the_first_batch_made_them():
 
 
 def test_convolutions_start_as_the_identity_on_their_first_channels():
-    net = Airbench(channels=3, height=32, width=32, classes=10)
+    net = Airbench(picture=Picture(channels=3, height=32, width=32), classes=10)
     x = torch.rand(2, 24, 5, 5)
     assert torch.allclose(net.groups[0][0](x)[:, :24], x, atol=1e-6)
 
 
 def test_size_and_shape_are_those_of_the_paper():
     with torch.device("meta"):
-        net = Airbench(channels=3, height=32, width=32, classes=10)
+        net = Airbench(picture=Picture(channels=3, height=32, width=32), classes=10)
         assert net.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     learned = sum(p.numel() for p in net.parameters() if p.requires_grad)
     convolutions = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
@@ -46,10 +47,10 @@ def test_size_and_shape_are_those_of_the_paper():
 
 @pytest.mark.parametrize("size", [9, 28, 40])
 def test_other_sizes_pass(size):
-    net = Airbench(channels=1, height=size, width=size, classes=3, widths=[8, 8, 8]).train()
+    net = Airbench(picture=Picture(channels=1, height=size, width=size), classes=3, widths=[8, 8, 8]).train()
     assert net(torch.rand(4, 1, size, size)).shape == (4, 3)
 
 
 def test_too_small_pictures_are_refused():
     with pytest.raises(ConfigError, match="at least 9x9"):
-        Airbench(channels=1, height=8, width=8, classes=3)
+        Airbench(picture=Picture(channels=1, height=8, width=8), classes=3)

@@ -6,6 +6,7 @@ from torch import nn
 
 from dlcli.errors import ConfigError
 from dlcli.nets.cnn import SmallCNN
+from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LectureCNN, LeNet5
 from dlcli.nets.mlp import MLP, Linear
 from dlcli.nets.polynomial import Polynomial, legendre
@@ -24,7 +25,7 @@ def test_weights_of_fully_connected_nets():
 
 
 def test_weights_of_kernels():
-    first = SmallCNN(channels=3, height=8, width=8, classes=2, widths=[1]).stages[0][0][0]
+    first = SmallCNN(picture=Picture(channels=3, height=8, width=8), classes=2, widths=[1]).stages[0][0][0]
     assert first.weight.numel() == 27  # 3x3 over three colours; 28 with a bias
     assert nn.Conv2d(3, 5, 8).weight.numel() == 960
     assert weights(nn.Conv2d(3, 5, 8)) == 965
@@ -32,7 +33,7 @@ def test_weights_of_kernels():
 
 
 def test_weights_of_the_two_lenets():
-    size = {"channels": 1, "height": 28, "width": 28, "classes": 10}
+    size = {"picture": Picture(channels=1, height=28, width=28), "classes": 10}
     assert weights(LeNet5(**size)) == 156 + 2416 + 48120 + 10164 + 850 == 61_706
     lecture = LectureCNN(**size)
     found = [weights(layer) for layer in lecture.layers if weights(layer)]
@@ -41,7 +42,11 @@ def test_weights_of_the_two_lenets():
 
 
 def test_connections_of_the_lectures_net():
-    lecture, x, count = LectureCNN(channels=1, height=28, width=28, classes=10), torch.zeros(1, 1, 28, 28), []
+    lecture, x, count = (
+        LectureCNN(picture=Picture(channels=1, height=28, width=28), classes=10),
+        torch.zeros(1, 1, 28, 28),
+        [],
+    )
     for layer in lecture.layers:
         x = layer(x)
         if weights(layer):
@@ -54,7 +59,7 @@ def test_connections_of_the_lectures_net():
 
 
 def test_lenet_is_the_formula_of_its_weights():
-    net, pictures = LeNet5(channels=1, height=32, width=32, classes=10), torch.rand(3, 1, 32, 32)
+    net, pictures = LeNet5(picture=Picture(channels=1, height=32, width=32), classes=10), torch.rand(3, 1, 32, 32)
     first, second, third, fourth, fifth = (layer for layer in net.layers if weights(layer))
     x = nn.functional.max_pool2d(nn.functional.conv2d(pictures, first.weight, first.bias).relu(), 2)
     x = nn.functional.max_pool2d(nn.functional.conv2d(x, second.weight, second.bias).relu(), 2).flatten(1)
@@ -63,16 +68,16 @@ def test_lenet_is_the_formula_of_its_weights():
 
 
 def test_lenet_pads_small_pictures_to_32():
-    net = LeNet5(channels=1, height=28, width=28, classes=10).eval()
+    net = LeNet5(picture=Picture(channels=1, height=28, width=28), classes=10).eval()
     x = torch.rand(2, 1, 28, 28)
-    same = LeNet5(channels=1, height=32, width=32, classes=10).eval()
+    same = LeNet5(picture=Picture(channels=1, height=32, width=32), classes=10).eval()
     same.load_state_dict(net.state_dict())
     torch.testing.assert_close(net(x), same(nn.functional.pad(x, (2, 2, 2, 2))))
 
 
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 20, 29)])
 def test_convolutional_nets_take_pictures_of_any_size(channels, height, width):
-    size = {"channels": channels, "height": height, "width": width, "classes": 7}
+    size = {"picture": Picture(channels=channels, height=height, width=width), "classes": 7}
     nets = [LeNet5(**size), SmallCNN(**size), SmallCNN(**size, depth=2, widths=[4, 8], dropout=0.5)]
     nets += [LectureCNN(**size)] if height >= 12 else []
     for net in nets:
@@ -81,9 +86,9 @@ def test_convolutional_nets_take_pictures_of_any_size(channels, height, width):
 
 def test_pictures_too_small_for_a_net_are_refused():
     with pytest.raises(ConfigError, match="at least 12"):
-        LectureCNN(channels=1, height=8, width=8, classes=2)
+        LectureCNN(picture=Picture(channels=1, height=8, width=8), classes=2)
     with pytest.raises(ConfigError, match="at most 3 entries"):
-        SmallCNN(channels=1, height=8, width=8, classes=2, widths=[4, 4, 4, 4])
+        SmallCNN(picture=Picture(channels=1, height=8, width=8), classes=2, widths=[4, 4, 4, 4])
     with pytest.raises(ConfigError, match="at most 3 widths"):
         ConvEncoder(channels=1, height=8, width=8, widths=[4] * 4, latent=2)
 

@@ -8,6 +8,7 @@ from torch import nn
 from dlcli.batch import Images, Table
 from dlcli.models.classifier import Classifier
 from dlcli.nets.cnn import SmallCNN
+from dlcli.nets.layers import Picture
 from dlcli.nets.mlp import MLP, Linear
 from dlcli.seeing.health import AT_ONCE, activity, gradients, weights
 
@@ -52,7 +53,7 @@ def test_a_deep_sigmoid_net_shows_vanishing_gradients_and_a_deep_relu_net_does_n
 
 def test_asking_for_gradients_changes_nothing_of_the_model():
     model = Classifier(
-        net=SmallCNN(channels=1, height=8, width=8, classes=3, widths=(4,), dropout=0.5), classes=3
+        net=SmallCNN(picture=Picture(channels=1, height=8, width=8), classes=3, widths=(4,), dropout=0.5), classes=3
     ).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     norms = gradients(model, Images(torch.rand(10, 1, 8, 8), torch.arange(10) % 3))
@@ -101,7 +102,7 @@ def test_a_unit_that_answers_once_at_one_place_is_alive_and_a_rectifier_used_twi
 
 
 def test_weights_are_those_of_layers_without_biases_and_norms():
-    model = Classifier(net=SmallCNN(channels=1, height=8, width=8, classes=3, widths=(4,)), classes=3)
+    model = Classifier(net=SmallCNN(picture=Picture(channels=1, height=8, width=8), classes=3, widths=(4,)), classes=3)
     assert {name: tuple(value.shape) for name, value in weights(model).items()} == {
         "net.stages.0.0.0": (4, 1, 3, 3), "net.head.2": (3, 64),
     }  # fmt: skip

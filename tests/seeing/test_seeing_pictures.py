@@ -9,6 +9,7 @@ from dlcli.batch import Images
 from dlcli.errors import ConfigError
 from dlcli.nets.cnn import SmallCNN
 from dlcli.nets.committee import Views
+from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
 from dlcli.nets.mlp import MLP, Linear
 from dlcli.seeing.filters import first_filters
@@ -30,7 +31,7 @@ def scene(net: nn.Module, size: int = 12, channels: int = 1, **kept) -> Scene:
 
 def small(**kept) -> SmallCNN:
     """Return an untrained convolutional net for pictures of 12x12."""
-    return SmallCNN(channels=1, height=12, width=12, classes=3, widths=(4, 8), **kept).eval()
+    return SmallCNN(picture=Picture(channels=1, height=12, width=12), classes=3, widths=(4, 8), **kept).eval()
 
 
 def pooled(channels: int = 5) -> nn.Sequential:
@@ -195,9 +196,9 @@ def test_a_layer_that_never_runs_cannot_be_looked_at():
 
 def test_layers_are_listed_as_they_run_and_the_last_convolution_comes_with_its_activation():
     view = scene(small())
-    assert [call.name for call in view.calls[:4]] == ["normalize", "stages.0.0.0", "stages.0.0.1", "stages.0.0.2"]
+    assert [call.name for call in view.calls[:4]] == ["picture", "stages.0.0.0", "stages.0.0.1", "stages.0.0.2"]
     assert (view.chosen, view.before) == ("stages.1.0.2", "stages.1.0.0")
-    view = scene(LeNet5(channels=1, height=12, width=12, classes=3))
+    view = scene(LeNet5(picture=Picture(channels=1, height=12, width=12), classes=3))
     assert (view.chosen, view.before) == ("layers.5", "layers.4")
     view = scene(MLP(inputs=144, widths=[9, 9], outputs=3))
     assert (view.chosen, view.before) == ("layers.4", "layers.3")

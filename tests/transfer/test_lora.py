@@ -12,14 +12,15 @@ from dlcli.engine.lora import LowRank, attach, merged, plain
 from dlcli.engine.precision import Precision
 from dlcli.errors import CheckpointError, ConfigError
 from dlcli.model import Model
+from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
 
-DIGITS = {"channels": 1, "height": 28, "width": 28, "classes": 10}
+DIGITS = {"channels": 1, "height": 28, "width": 28}
 
 
 def adapted(rank=4, layers=("*",), learn=(), net=None):
     torch.manual_seed(0)
-    net = net or LeNet5(**DIGITS)
+    net = net or LeNet5(picture=Picture(**DIGITS), classes=10)
     attach(net, rank=rank, alpha=8.0, layers=layers, learn=learn)
     return net
 
@@ -35,7 +36,7 @@ def disturb(net):
 @torch.no_grad()
 def test_it_starts_from_exactly_the_net_that_was_there():
     torch.manual_seed(0)
-    net = LeNet5(**DIGITS)
+    net = LeNet5(picture=Picture(**DIGITS), classes=10)
     x = torch.rand(4, 1, 28, 28)
     before = net(x)
     assert adapted(net=net)(x).equal(before)
@@ -73,7 +74,7 @@ def test_the_head_may_learn_as_a_whole():
 @pytest.mark.parametrize(
     "net",
     [
-        LeNet5(**DIGITS),
+        LeNet5(picture=Picture(**DIGITS), classes=10),
         nn.Sequential(nn.Conv2d(1, 4, 3, groups=1), nn.ConvTranspose2d(4, 3, 3, groups=1)),
         nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.Conv2d(4, 8, 3, groups=2, padding=1, stride=2)),
     ],

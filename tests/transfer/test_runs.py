@@ -74,7 +74,7 @@ def test_a_run_that_goes_on_does_not_need_its_source_any_more(dl, source):
     assert json.loads((run / "run.json").read_text())["init_from"]["run"] == str(source)
     code, _, err = dl("train", f"resume={run}", "epochs=5", "freeze=[net.layers.1.*]")
     assert code == 2
-    assert "cannot change when a run goes on" in err
+    assert "cannot change when a run is resumed" in err
 
 
 def test_unused_keys_change_no_bit(dl, source):

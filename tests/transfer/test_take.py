@@ -8,6 +8,7 @@ from dlcli.engine.lora import attach, merged
 from dlcli.engine.transfer import Taken, take
 from dlcli.errors import CheckpointError, ConfigError
 from dlcli.nets.cnn import SmallCNN
+from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
 
 GREY = {"channels": 1, "height": 28, "width": 28}
@@ -15,7 +16,7 @@ GREY = {"channels": 1, "height": 28, "width": 28}
 
 def lenet(seed, classes=10, mean=0.1):
     torch.manual_seed(seed)
-    return LeNet5(**GREY, classes=classes, mean=[mean], std=[0.3])
+    return LeNet5(picture=Picture(**GREY, mean=[mean], std=[0.3]), classes=classes)
 
 
 def test_a_net_of_the_same_form_takes_all_and_computes_the_same():
@@ -30,8 +31,8 @@ def test_a_net_of_the_same_form_takes_all_and_computes_the_same():
 def test_normalization_can_stay_our_own():
     ours, theirs = lenet(1, mean=0.5), lenet(0)
     taken = take(ours, theirs.state_dict(), "there", only=["layers.*"])
-    assert taken.left == {"normalize.mean": "left out", "normalize.std": "left out"}
-    assert ours.normalize.mean.item() == 0.5
+    assert taken.left == {"picture.mean": "left out", "picture.std": "left out"}
+    assert ours.picture.mean.item() == 0.5
     assert ours.layers[1].weight.equal(theirs.layers[1].weight)
 
 
@@ -48,7 +49,7 @@ def test_another_number_of_classes_leaves_the_head_and_says_so():
 
 def test_statistics_of_batch_norms_come_along():
     torch.manual_seed(0)
-    theirs, ours = (SmallCNN(**GREY, classes=classes, widths=[4, 8]) for classes in (10, 3))
+    theirs, ours = (SmallCNN(picture=Picture(**GREY), classes=classes, widths=[4, 8]) for classes in (10, 3))
     theirs(torch.rand(16, 1, 28, 28))  # moves the statistics
     take(ours, theirs.state_dict(), "there")
     assert all(m.running_mean.any() for m in ours.modules() if isinstance(m, nn.BatchNorm2d))
@@ -89,7 +90,7 @@ def test_normalization_and_biases_alone_are_nothing():
     class Other(nn.Module):
         def __init__(self):
             super().__init__()
-            self.normalize, self.layers = lenet(0).normalize, nn.ModuleDict({"12": nn.Linear(3, 10)})
+            self.picture, self.layers = lenet(0).picture, nn.ModuleDict({"12": nn.Linear(3, 10)})
 
     with pytest.raises(ConfigError, match="no weight fits"):
         take(Other(), lenet(0).state_dict(), "there")
