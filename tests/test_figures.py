@@ -48,6 +48,13 @@ def test_names_with_dollars_or_of_great_length_are_drawn_literally():
     assert axes.get_legend().get_texts()[0].get_text().startswith(r"\$\oops\$")
 
 
+def test_names_that_no_font_has_are_escaped(tmp_path):
+    """A warning of matplotlib is an error here."""
+    figure = figures.confusion(torch.eye(2, dtype=torch.long), ["\x1b[2J", "b"])
+    figure.savefig(tmp_path / "confusion.png")
+    assert "\\x1b[2J" in [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+
 def test_many_classes_give_ten_curves_and_no_more():
     positive = torch.eye(30).repeat(3, 1)
     (axes,) = figures.roc(torch.rand(90, 30), positive, [str(i) for i in range(30)]).axes

@@ -5,10 +5,13 @@ allowed package, and the object is *defined* in that module. Prefix lists alone 
 `torch.optim.adam.torch.load` starts with an allowed prefix too. The whole tree is checked before anything is called.
 """
 
+import collections.abc
 import functools
 import importlib
 import importlib.util
 import inspect
+import types
+import typing
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -16,8 +19,14 @@ from typing import Any
 from dlcli.errors import ConfigError, RefusedError
 
 PLACES = tuple(
-    f"dlcli.{place}" for place in ("nets", "models", "data", "attacks", "schedules", "optimizers", "samplers")
+    f"dlcli.{place}"
+    for place in (
+        *("nets", "models", "data", "attacks", "schedules", "optimizers", "samplers"),
+        *("corruptions", "penalties", "objectives", "regularizers"),
+    )
 )
+PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+LARGEST = 2**62  # beyond it torch's own integers overflow
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "Rprop", "Adadelta", "Adamax", "NAdam", "RAdam")
 TORCH = {f"torch.optim.{name}": f"torch.optim.{name.lower()}.{name}" for name in OPTIMIZERS}
 
@@ -90,6 +99,29 @@ def _fits(found: Any, arguments: dict[str, Any], partial: bool) -> None:
             near = get_close_matches(name, parameters, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(parameters)}"
             raise ConfigError(f"{found.__name__} takes no argument {name!r}{hint}")
+    for name, value in arguments.items():
+        if fault := _unfit(value, parameters[name].annotation):
+            raise ConfigError(f"{found.__name__}: {name}={value!r:.60} {fault}")
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if not partial and (missing := [name for name in needed if name not in arguments]):
         raise ConfigError(f"{found.__name__} needs {', '.join(missing)} as well")
+
+
+def _unfit(value: Any, annotation: Any) -> str | None:
+    """Say what is wrong with a plain value that an argument says it takes; configs of strangers hold anything."""
+    origin, members = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is collections.abc.Sequence:
+        if not isinstance(value, (list, tuple)):
+            return "must be a list"
+        return next((fault for item in value if (fault := _unfit(item, members[0]))), None)
+    if origin is types.UnionType:
+        faults = [_unfit(value, member) for member in members]
+        return faults[0] if all(faults) else None
+    if annotation is types.NoneType:
+        return None if value is None else "must be null"
+    if annotation not in PLAIN:
+        return None
+    right = isinstance(value, (int, float) if annotation is float else annotation)
+    if not right or (isinstance(value, bool) and annotation is not bool):
+        return f"must be {PLAIN[annotation]}"
+    return f"must be below {LARGEST:.0e}" if annotation in (int, float) and abs(value) > LARGEST else None

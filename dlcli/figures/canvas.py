@@ -6,6 +6,8 @@ matplotlib is imported only where something is drawn, and through its object int
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from dlcli.text import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -25,8 +27,8 @@ def canvas(title: str, across: str, up: str) -> "tuple[Figure, Axes]":
 
 
 def plain(names: Iterable[Any], longest: int = 24) -> list[str]:
-    """Return names that matplotlib takes literally, cut if they are very long."""
-    short = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in map(str, names)]
+    """Return names that matplotlib takes literally and its fonts can draw, cut if they are very long."""
+    short = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in map(printable, names)]
     return [name.replace("$", r"\$") for name in short]
 
 

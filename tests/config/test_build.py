@@ -1,6 +1,7 @@
 """What a config may name, and what it may not."""
 
 import json
+import re
 import sys
 import types
 
@@ -104,3 +105,23 @@ def test_the_file_of_a_run_cannot_say_whose_code_may_run(dl, tmp_path, monkeypat
     assert not canary.exists()
     dl("eval", "plugins=[stranger]")  # the positive control: the user may say so
     assert canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([], "latent=[] must be a whole number"),
+        (10**39, "must be below 5e+18"),
+        (True, "latent=True must be a whole number"),
+        ("8", "latent='8' must be a whole number"),
+        (None, "latent=None must be a whole number"),
+    ],
+)
+def test_arguments_are_of_the_kind_that_the_class_states(value, said):
+    node = {"_target_": "dlcli.nets.vae.Decoder", "latent": value, "widths": [4], "shape": [9]}
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        build(node)
+    for widths in (4, ["4"], [[4]], {}):
+        with pytest.raises(ConfigError, match="widths="):
+            build({**node, "latent": 2, "widths": widths})
+    assert build({**node, "latent": 2}).shape == (9,)
