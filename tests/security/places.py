@@ -41,7 +41,8 @@ def listen(path: Path) -> None:
     here = os.getcwd()
     os.chdir(path.parent)
     try:
-        socket.socket(socket.AF_UNIX).bind(path.name)
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(path.name)
     finally:
         os.chdir(here)
 
