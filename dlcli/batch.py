@@ -33,6 +33,19 @@ class Masks(NamedTuple):
         return len(self.x)
 
 
+class Pairs(NamedTuple):
+    """Pictures of one domain beside pictures of another, to translate between them."""
+
+    x: Tensor  # (B, C, H, W), as in Images
+    y: Tensor  # (B,) int64, index of the class of x
+    other: Tensor  # (B, C, H, W), of the other domain: what x becomes where the data are paired, else any of them
+
+    @property
+    def size(self) -> int:
+        """The number of pictures of each domain."""
+        return len(self.x)
+
+
 class Signals(NamedTuple):
     """Recordings and what they are of."""
 

@@ -125,3 +125,47 @@ def regression(guess: Tensor, truth: Tensor) -> dict[str, float]:
         "mae": (guess - truth).abs().mean().item(),
         "r2": explained.mean().item(),
     }
+
+
+def psnr(guess: Tensor, truth: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio -10 log10(mean squared error) of pixels in [0, 1], in dB; 100 at most.
+
+    (N, ...) each -> (N,).
+    """
+    return -10 * (guess - truth).square().flatten(1).mean(1).clamp_min(1e-10).log10()
+
+
+def pooled_psnr(values: Tensor) -> Tensor:
+    """Return the PSNR that belongs to the mean of the squared errors of pictures with these values, (N,) -> ()."""
+    return -10 * (10 ** (-values.double() / 10)).mean().log10()
+
+
+def ssim(guess: Tensor, truth: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
+    """Return the structural similarity of pixels in [0, 1], 1 at most, averaged over windows and channels.
+
+    (N, C, H, W) each -> (N,). Wang, Bovik, Sheikh, Simoncelli 2004: Gaussian windows that lie inside the picture;
+    a smaller picture gets a window of its own size.
+    """
+    sides = [min(window, side) for side in truth.shape[2:]]
+    rows, columns = (_bell(side, sigma).to(truth.device) for side in sides)
+
+    def local(x: Tensor) -> Tensor:
+        """Return the weighted mean of each window."""
+        return F.conv2d(F.conv2d(x, rows.view(1, 1, -1, 1)), columns.view(1, 1, 1, -1))
+
+    with torch.autocast(truth.device.type, enabled=False):
+        x, y = guess.float().flatten(0, 1)[:, None], truth.float().flatten(0, 1)[:, None]  # (N * C, 1, H, W)
+        mean_x, mean_y = local(x), local(y)
+        spread = local(x * x) + local(y * y) - mean_x.square() - mean_y.square()
+        common = local(x * y) - mean_x * mean_y
+        light, contrast = 0.01**2, 0.03**2  # keep flat windows from dividing by zero
+        likeness = (2 * mean_x * mean_y + light) * (2 * common + contrast)
+        likeness = likeness / ((mean_x.square() + mean_y.square() + light) * (spread + contrast))
+    return likeness.view(len(truth), -1).mean(1)
+
+
+def _bell(side: int, sigma: float) -> Tensor:
+    """Return the weights of a Gaussian window, which add up to one."""
+    place = torch.arange(side) - (side - 1) / 2
+    weights = (-0.5 * (place / sigma).square()).exp()
+    return weights / weights.sum()

@@ -66,6 +66,10 @@ class Model(nn.Module):
         """Yield one `Update` for each optimizer step; code after a yield runs after that step."""
         yield Update(self.loss(batch))
 
+    def notes(self) -> list[str]:
+        """Say before the first step what may go wrong with the chosen values, and the cure, one line each."""
+        return []
+
     def measure(self, batch: Any) -> dict[str, Tensor]:
         """Return named values, each with one entry per example."""
         return {"loss": self.loss(batch).expand(batch.size)}

@@ -1,10 +1,14 @@
 """Where in the latent space to draw: each class is called as `sampler(n, latent, encode)` and returns z (n, latent).
 
 `encode(count)` gives the codes of `count` examples; without it, the ends of an interpolation come from the prior.
+A model that draws from chosen classes asks `labels(n, names)` as well: all of them one after the other, in equal
+shares, or the one called `label`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +18,34 @@ from dlcli.errors import ConfigError
 Encode = Callable[[int], Tensor]
 
 
-@dataclass(frozen=True)
-class Prior:
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A sampler that can say which class each sample is to be of; `label` is the name of a class."""
+
+    label: str | int | None = None
+
+    def labels(self, n: int, names: Sequence[str]) -> Tensor:
+        """Return the class of each of `n` samples, (n,). Raises ConfigError for a class that there is not."""
+        if self.label is None:
+            return torch.arange(n) * len(names) // n
+        if str(self.label) not in names:
+            near = get_close_matches(str(self.label), names, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"sampler.label={self.label}: no such class; {hint}classes: {', '.join(names)}")
+        return torch.full((n,), list(names).index(str(self.label)))
+
+
+def refuse_label(sampler: Any, model: Any) -> None:
+    """Raise ConfigError if a class is asked of a model that knows none."""
+    if getattr(sampler, "label", None) is not None:
+        raise ConfigError(
+            f"sampler.label={sampler.label}: {type(model).__name__} draws from no chosen class; "
+            "leave it out, or train a model that learns classes too, such as model=cvae"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior(Labelled):
     """Draw from the prior: z = temperature * N(0, 1). Below 1 the samples are more typical and less varied."""
 
     temperature: float = 1.0
@@ -24,8 +54,8 @@ class Prior:
         return self.temperature * torch.randn(n, latent)
 
 
-@dataclass(frozen=True)
-class Interpolation:
+@dataclass(frozen=True, kw_only=True)
+class Interpolation(Labelled):
     """Walk between random pairs of codes in `steps` equal steps, one pair after the other.
 
     path=linear:    (1 - t) a + t b
@@ -63,8 +93,8 @@ def spherical(first: Tensor, last: Tensor, share: Tensor) -> Tensor:
     return torch.where(angle.sin() < 1e-4, linear(first, last, share), arc)
 
 
-@dataclass(frozen=True)
-class Manifold:
+@dataclass(frozen=True, kw_only=True)
+class Manifold(Labelled):
     """Lay a square grid over a latent space of two dimensions, its lines at equal shares of the prior's mass.
 
     The unit square goes through the inverse of the normal distribution function (Kingma & Welling 2014, figure 4).
@@ -79,3 +109,23 @@ class Manifold:
         side = next(k for k in range(1, n + 2) if k * k >= n)
         line = torch.special.ndtri((torch.arange(side) + 0.5) / side)
         return torch.cartesian_prod(line, line)[:n]
+
+
+@dataclass(frozen=True)
+class Gibbs:
+    """Run the chain of a Boltzmann machine for `steps` steps, from noise or from stored training examples.
+
+    A machine reads `steps` and `start` and does the walking; the codes are where its hidden units start.
+    """
+
+    steps: int = 1000
+    start: str = "noise"
+
+    def __post_init__(self) -> None:
+        if self.start not in ("noise", "examples"):
+            raise ConfigError(f"unknown start {self.start!r}: choose noise or examples")
+        if self.steps < 1:
+            raise ConfigError(f"steps={self.steps}: a chain takes at least 1 step")
+
+    def __call__(self, n: int, latent: int, encode: Encode | None = None) -> Tensor:
+        return torch.rand(n, latent).round() if self.start == "noise" or encode is None else encode(n)

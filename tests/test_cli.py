@@ -119,7 +119,7 @@ FAULTS = [
     (("train", "model.net=null"), 2, ["model.net holds other keys; set one of them"]),
     (("train", "data.classes=5"), 2, ["a fact of the data"]),
     (("train", "optimizer.betas=[0.9]", "data=iris"), 2, ["the optimizer cannot be made with these settings"]),
-    (("train", "model.net.widths=[a]", "data=iris"), 2, ["MLP cannot be made of these values"]),
+    (("train", "model.net.widths=[a]", "data=iris"), 2, ["MLP: widths=['a'] must be a whole number"]),
     (("train", "players.model.lrr=1", "data=iris"), 2, ["lrr"]),
     (("train", "layers={net.*:{lrr:1}}", "data=iris"), 2, ["Adam has no setting 'lrr'"]),
     (("train", "name=../../x", "data=iris"), 2, ["it becomes the name of a folder"]),

@@ -14,7 +14,8 @@ from dlcli.config.check import check
 
 FAMILIES = sorted(paths.options("model"))
 CHANCE = {"perceptron": 0.7}
-LONG = {"perceptron": 8, "mlp_multilabel": 8}
+LONG = {"perceptron": 8, "mlp_multilabel": 8, "dbn_joint": 12}
+SOLVED = {"pca"}  # in closed form: later epochs change nothing
 QUICK = {  # smaller nets for the tests alone
     "vae": ("model.encoder.widths=[64]", "model.decoder.widths=[64]", "model.importance=5"),
     "vae_conv": ("limit=0.3", "model.importance=5"),
@@ -35,10 +36,10 @@ def newest() -> Path:
 
 
 def test_the_families_are_counted():
-    assert len(FAMILIES) == 28
-    assert {len(paths.options(group)) for group in ("optimizer",)} == {9}
+    assert len(FAMILIES) == 63
+    assert len(paths.options("optimizer")) == 10
     assert len(paths.options("schedule")) == 8
-    assert len(paths.options("data")) == 28
+    assert len(paths.options("data")) == 35
     assert len(paths.options("augment")) == 20
 
 
@@ -53,7 +54,7 @@ def test_every_family_trains_and_gets_better_on_its_embedded_data(dl, family):
     status = json.loads((run / "status.json").read_text())
     curve = [float(value) for _, name, value in rows if name == f"valid/{status['monitor']}"]
     assert len(curve) == epochs
-    better = (curve[-1] < curve[0]) is not status["rising"]
+    better = (curve[-1] < curve[0]) is not status["rising"] or family in SOLVED
     assert max(curve) >= CHANCE.get(family, 0.5) if status["monitor"] == "accuracy" else better, curve
 
 
@@ -101,7 +102,10 @@ def test_every_recipe_composes(recipe):
     assert config.data.name in recipe or config.data.name.split("_")[-1] in recipe
 
 
-FILES = {"mnist", "fashion", "binary_mnist", "cifar10", "usps", "isbi", "fsdd", "fsdd_spectrogram"}
+FILES = {
+    *("mnist", "fashion", "binary_mnist", "usps", "mnist_usps", "usps_mnist"),
+    *("cifar10", "isbi", "fsdd", "fsdd_spectrogram"),
+}
 EMBEDDED = sorted(set(paths.options("data")) - FILES - {"table", "arrays", "folder", "masks"})
 
 

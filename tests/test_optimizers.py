@@ -54,7 +54,7 @@ def path(option: str, start, gradients, **changes) -> np.ndarray:
 
 
 def test_every_option_is_here():
-    assert OPTIONS == ["adagrad", "adam", "adamw", "momentum", "muon", "nesterov", "rmsprop", "rprop", "sgd"]
+    assert sorted(BOWL) == OPTIONS
 
 
 # ---- descent ----
@@ -62,6 +62,7 @@ def test_every_option_is_here():
 BOWL = {  # learning rates tuned for a bowl of curvatures 1 to 4; the ravine's for 1 and 100
     "adagrad": (1.0, 2.0),
     "adam": (0.1, 0.5),
+    "adam_gan": (0.1, 0.5),
     "adamw": (0.1, 0.5),
     "momentum": (0.05, 0.005),
     "muon": (0.2, 0.2),
@@ -182,6 +183,7 @@ BY_HAND = {
     "rmsprop": lambda s: rmsprop_by_hand(s["lr"], s["alpha"], s["eps"]),
     "rprop": lambda s: rprop_by_hand(s["lr"], s["etas"], s["step_sizes"]),
     "adam": lambda s: adam_by_hand(s["lr"], s["betas"], s["eps"]),
+    "adam_gan": lambda s: adam_by_hand(s["lr"], s["betas"], s["eps"]),
     "adamw": lambda s: adam_by_hand(s["lr"], s["betas"], s["eps"], s["weight_decay"]),
     "muon": lambda s: adam_by_hand(s["lr"], s["betas"], 1e-8, s["weight_decay"]),  # a vector
 }

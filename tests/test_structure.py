@@ -15,7 +15,8 @@ ALLOWED = {
     "guide": {"config"},
     "job": {"sweep", "verbs"},
     "sweep": {"config", "run"},
-    "verbs": {"sweep", "config", "engine", "model", "batch", "data", "attacks", "log", "run", "figures", "seeing"},
+    "verbs": {"sweep", "config", "engine", "model", "batch", "data", "attacks", "log", "run", "figures", "seeing"}
+    | {"fidelity"},
     "config": set(),
     "engine": {"model", "log", "schedules", "batch"},
     "models": {"model", "batch", "losses", "metrics", "figures", "samplers"},

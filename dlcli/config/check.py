@@ -5,6 +5,7 @@ Each fault is one line: what was written, the rule, and the nearest key or optio
 
 import functools
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -189,8 +190,19 @@ def missing_facts(config: Any) -> list[str]:
     return faults
 
 
+def choosing(group: str) -> list[str]:
+    """Return the models whose files choose an option of a group that others do without."""
+    return [
+        name
+        for name, path in paths.options("model").items()
+        if any(line.startswith(f"  - /{group}:") for line in paths.lines(path))
+    ]
+
+
 def readable(error: Exception) -> str:
     """Return the first lines of a Hydra error without its advice to add keys."""
+    if match := re.match(r"Could not override '(\w+)'", str(error)):
+        return f"{match[1]}: this model has no {match[1]} to choose; models that have: {', '.join(choosing(match[1]))}"
     kept = [
         line
         for line in (str(error) or str(error.__cause__)).splitlines()

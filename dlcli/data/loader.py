@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.batch import Images, Masks
+from dlcli.batch import Images, Masks, Pairs
 from dlcli.data.album import Album
 from dlcli.data.randomness import Counter, Draw, scramble
 from dlcli.data.splits import Rest, pick
@@ -145,6 +145,8 @@ def _awake(batch: Any) -> Any:
     """Return bytes as the numbers for which they stand: pixels in [0, 1], classes of pixels as int64."""
     if batch.x.dtype == torch.uint8:
         batch = batch._replace(x=batch.x.float().div_(255))
+    if isinstance(batch, Pairs) and batch.other.dtype == torch.uint8:
+        batch = batch._replace(other=batch.other.float().div_(255))
     return batch._replace(y=batch.y.long()) if batch.y.dtype == torch.uint8 else batch
 
 

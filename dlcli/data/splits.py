@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from dlcli.batch import Images, Masks, Signals, Table
+from dlcli.batch import Images, Masks, Pairs, Signals, Table
 from dlcli.data.album import Album
 from dlcli.data.randomness import scramble
 from dlcli.errors import DataError
 
-Rest = Images | Masks | Signals | Table | Album  # how a split rests in memory, or in files
+Rest = Images | Masks | Pairs | Signals | Table | Album  # how a split rests in memory, or in files
 RESAMPLED = 2  # a word of its own in the hash, so that shuffling and resampling are independent
 
 Kind = TypeVar("Kind", bound=Rest)
@@ -158,7 +158,7 @@ def _shape(split: Rest) -> tuple[int, ...]:
     return split.shape if isinstance(split, Album) else tuple(split.x.shape[1:])
 
 
-def _check_inputs(name: str, split: Images | Masks | Signals | Table) -> None:
+def _check_inputs(name: str, split: Images | Masks | Pairs | Signals | Table) -> None:
     x = split.x
     if isinstance(split, Masks):
         _refuse(name, "weights", split.w, ~(split.w >= 0), "numbers of 0 or more", "repair the weights")

@@ -68,4 +68,5 @@ def averaging(model: nn.Module, ema: float | None, swa: float | None) -> Average
     """Return the average that the settings ask for. Raises ConfigError if they ask for two."""
     if ema is not None and swa is not None:
         raise ConfigError(f"ema={ema} and swa={swa}: one average only; drop one of them")
-    return None if ema is swa is None else Average(model, ema, swa)
+    average = None if ema is swa is None else Average(model, ema, swa)
+    return average if average and average.live else None  # a closed form has nothing to average

@@ -2,12 +2,15 @@
 
 An encoder maps x to the mean and the log-variance of q(z|x), side by side: (B, 2 latent).
 A decoder maps z (B, latent) to the logits or means of p(x|z), in the shape of x: (B, C, H, W) or (B, D).
+Where the class y (B,) is known, it joins what either reads, as a one-hot vector.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
@@ -16,7 +19,7 @@ from dlcli.nets.mlp import MLP
 
 
 class Encoder(MLP):
-    """A fully connected encoder."""
+    """A fully connected encoder; silencing inputs keeps it from learning codes by heart (Shu et al. 2018)."""
 
     def __init__(
         self,
@@ -25,17 +28,59 @@ class Encoder(MLP):
         widths: Sequence[int],
         latent: int,
         activation: str = "relu",
+        input_dropout: float = 0.0,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ):
-        super().__init__(inputs=inputs, widths=widths, outputs=2 * latent, activation=activation, mean=mean, std=std)
+        super().__init__(
+            inputs=inputs,
+            widths=widths,
+            outputs=2 * latent,
+            activation=activation,
+            input_dropout=input_dropout,
+            mean=mean,
+            std=std,
+        )
+
+
+class ClassEncoder(MLP):
+    """A fully connected encoder that knows the class, as one of `classes` further inputs."""
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        classes: int,
+        widths: Sequence[int],
+        latent: int,
+        activation: str = "relu",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        outputs = 2 * latent
+        super().__init__(
+            inputs=inputs + classes, widths=widths, outputs=outputs, activation=activation, mean=mean, std=std
+        )
+        self.classes = classes
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]  # (B, ...), (B,) -> (B, 2 latent)
+        kinds = F.one_hot(y, self.classes).to(x.dtype)
+        return self.layers(torch.cat([self.normalize(x).flatten(1), kinds], 1))
 
 
 class Decoder(MLP):
-    """A fully connected decoder; `shape` is that of one example, [C, H, W] or [D]."""
+    """A fully connected decoder; `shape` is that of one example, [C, H, W] or [D]; `classes` join the inputs."""
 
-    def __init__(self, *, latent: int, widths: Sequence[int], shape: Sequence[int], activation: str = "relu"):
-        super().__init__(inputs=latent, widths=widths, outputs=prod(shape), activation=activation)
+    def __init__(
+        self,
+        *,
+        latent: int,
+        widths: Sequence[int],
+        shape: Sequence[int],
+        activation: str = "relu",
+        classes: int = 0,
+    ):
+        super().__init__(inputs=latent + classes, widths=widths, outputs=prod(shape), activation=activation)
         self.shape = tuple(shape)
 
     def forward(self, z: Tensor) -> Tensor:  # (B, latent) -> (B, *shape)

@@ -1,6 +1,7 @@
 """The views by name: each draws a scene, or nothing where it makes no sense.
 
-`USUAL` are those that need a few passes through the net; the others need hundreds.
+`VIEWS` are of a scene, `OF_CODES` of rules with codes. `USUAL` are those that need a few passes through the net, and
+do not repeat what the report of many rules has.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import ConfigError
 from dlcli.seeing import filters, gradcam, health, occlusion, saliency, strongest
+from dlcli.seeing.codes.views import OF_CODES
 from dlcli.seeing.scene import Scene
 
 if TYPE_CHECKING:
@@ -32,17 +34,19 @@ OF_LAYERS: dict[str, View] = {
     "weights": health.draw_weights,
 }
 VIEWS = OF_PICTURES | OF_LAYERS
-USUAL = tuple(name for name in VIEWS if name not in ("occlusion", "units", "ideal"))
+SPECIAL = ("occlusion", "units", "ideal", "walk")
+USUAL = tuple(name for name in (*VIEWS, *OF_CODES) if name not in SPECIAL)
 
 
 def chosen(words: Any) -> list[str]:
     """Return the views that `usual`, `all` or a list names. Raises ConfigError with the nearest name."""
     if words in ("usual", "all"):
-        return list(USUAL if words == "usual" else VIEWS)
+        return list(USUAL if words == "usual" else (*VIEWS, *OF_CODES))
     names = words if isinstance(words, list) else [words] if words else []
+    known = VIEWS | OF_CODES
     for name in map(str, names):
-        if name not in VIEWS:
-            near = get_close_matches(name, [*VIEWS, "usual", "all"], 1)
+        if name not in known:
+            near = get_close_matches(name, [*known, "usual", "all"], 1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"see={name}: no such view; {hint}views: {', '.join(VIEWS)}; or usual, all, []")
+            raise ConfigError(f"see={name}: no such view; {hint}views: {', '.join(known)}; or usual, all, []")
     return names

@@ -14,6 +14,7 @@ import torch
 
 from dlcli import __version__
 from dlcli.config.build import build
+from dlcli.data.without import leave_out
 from dlcli.engine import checkpoint
 from dlcli.engine.device import Choice, choose
 from dlcli.engine.lora import merged
@@ -94,7 +95,8 @@ def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
         if known.get(fact) is not None and splits.facts.get(fact, known[fact]) != known[fact]:
             now = splits.facts[fact]
             raise DataError(f"the data has {fact}={now}, the run was trained with {known[fact]}; use the same data")
-    return getattr(splits, name)
+    without = record.get("config", {}).get("without")
+    return getattr(leave_out(splits, without if isinstance(without, list) else []), name)
 
 
 def environment() -> dict[str, Any]:

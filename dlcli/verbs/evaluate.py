@@ -12,7 +12,9 @@ from dlcli.log import FOREVER, Log
 from dlcli.run import Run
 from dlcli.seeing.views import chosen
 from dlcli.text import printable
+from dlcli.verbs.codes import look, stage
 from dlcli.verbs.common import load_data, pick_device, split_of
+from dlcli.verbs.judge import judged
 from dlcli.verbs.see import maps, see
 from dlcli.verbs.together import assemble
 
@@ -26,6 +28,8 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     examples = serve(
         split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
     )
+    scene, of_codes = stage(model, splits, examples, record, config)
+    verdict = judged(model, splits, examples, record, config)
     precision = Precision(choice.device, "fp32")
     measured = measure(model, examples, precision, config["seed"])
     with aside(config["seed"]):
@@ -34,6 +38,7 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
         report |= maps(model, examples, config["points"])
         worst = mistakes(model, examples, measured, config["mistakes"])
         report |= see(model, examples, measured, views, config)
+    report |= look(scene, of_codes, measured, config["seed"]) | verdict
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     numbers = {name: value for name, value in report.items() if name not in figures}
     write(run, config, scores, numbers, figures, worst)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from dlcli.batch import Images, Masks, Signals, Table
+from dlcli.batch import Images, Masks, Pairs, Signals, Table
 from dlcli.config.build import build
 from dlcli.verbs.field import Field, Watch
 
@@ -35,7 +35,8 @@ def layers(node: dict[str, Any], facts: dict[str, Any], plugins: Iterable[str] =
     rows: list[Layer] = []
 
     def note(name: str, module: nn.Module, result: torch.Tensor) -> None:
-        rows.append(row(name, module, result)._replace(field=watch.of(result)))
+        if name not in {row.name for row in rows}:  # a layer that is used again has no weights more
+            rows.append(row(name, module, result)._replace(field=watch.of(result)))
 
     for name, module in model.named_modules():
         if not list(module.children()):
@@ -71,14 +72,15 @@ def connections(module: nn.Module, shape: tuple[int, ...], weights: int) -> int:
     return weights
 
 
-def batch(facts: dict[str, Any], size: int = 2) -> Images | Masks | Signals | Table:
+def batch(facts: dict[str, Any], size: int = 2) -> Images | Masks | Pairs | Signals | Table:
     """Return made-up examples with the shapes that the facts state."""
     if facts.get("labels", 1) > 1 and "classes" not in facts:
         y = torch.zeros(size, facts["labels"])
     else:
         y = torch.zeros(size, facts["targets"]) if facts.get("targets") else torch.zeros(size, dtype=torch.long)
-    if facts["kind"] == "images":
-        return Images(torch.zeros(size, facts["channels"], facts["height"], facts["width"]), y)
+    if facts["kind"] in ("images", "pairs"):
+        x = torch.zeros(size, facts["channels"], facts["height"], facts["width"])
+        return Images(x, y) if facts["kind"] == "images" else Pairs(x, y, x)
     if facts["kind"] == "masks":
         pixels = (size, facts["height"], facts["width"])
         x = torch.zeros(size, facts["channels"], facts["height"], facts["width"])

@@ -10,6 +10,7 @@ from torch import nn
 from dlcli.config.build import build
 from dlcli.data.loader import Loader, serve
 from dlcli.data.splits import Splits, resample
+from dlcli.data.without import leave_out
 from dlcli.engine import randomness
 from dlcli.engine.device import Choice
 from dlcli.engine.loop import Engine, Settings
@@ -42,7 +43,7 @@ def prepare(config: Any) -> Setup:
     """Load the data, let the model see its facts, and build everything. Raises ConfigError and DataError."""
     from omegaconf import open_dict
 
-    splits = load_data(plain(config.data), config.paths.data, config.plugins)
+    splits = leave_out(load_data(plain(config.data), config.paths.data, config.plugins), config.get("without", []))
     with open_dict(config):
         config.data.update(stated(splits.facts))
     require_facts(config)

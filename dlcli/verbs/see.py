@@ -76,9 +76,9 @@ def maps(model: Any, examples: Any, points: int) -> dict[str, Any]:
         return {}
     kinds, names = some.y.cpu(), getattr(model, "names", None)
     near = TSNE(perplexity=min(30.0, (count - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
-    figures = {}
+    figures, what = {}, "codes" if hasattr(model, "decode") else "last hidden layer"
     for kind, title, places in (("pca", "PCA", PCA(2).fit_transform(vectors)), ("tsne", "t-SNE", near)):
-        figures[kind] = embedding(places, kinds, names, f"last hidden layer, {title}")
+        figures[kind] = embedding(places, kinds, names, f"{what}, {title}")
         if some.x.ndim == 4:
-            figures[f"{kind}_pictures"] = thumbnails(places, some.x, kinds, names, f"last hidden layer, {title}")
+            figures[f"{kind}_pictures"] = thumbnails(places, some.x, kinds, names, f"{what}, {title}")
     return figures

@@ -13,8 +13,10 @@ from dlcli.models.binary import Binary
 from dlcli.models.classifier import Classifier
 from dlcli.models.regressor import Regressor
 from dlcli.nets.cnn import SmallCNN
+from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
 from dlcli.nets.mlp import MLP, Linear
+from dlcli.seeing.codes.views import OF_CODES
 from dlcli.seeing.views import OF_LAYERS, OF_PICTURES, USUAL, VIEWS, chosen
 from dlcli.verbs.see import maps, mixed, see, stage
 
@@ -34,7 +36,7 @@ def drawn(model, examples, names=tuple(VIEWS), **asked) -> dict[str, Figure]:
 
 def cnn(channels: int = 1) -> Classifier:
     """Return an untrained convolutional classifier of three classes."""
-    net = SmallCNN(channels=channels, height=12, width=12, classes=3, widths=(4, 8))
+    net = SmallCNN(picture=Picture(channels=channels, height=12, width=12), classes=3, widths=(4, 8))
     return Classifier(net=net, classes=3, names=["$cat", "dog", "a rather long name of a class"])
 
 
@@ -54,7 +56,7 @@ def test_a_net_without_convolutions_has_no_maps_and_one_without_rectifiers_no_de
 
 
 def test_one_logit_is_enough_to_be_looked_at():
-    net = LeNet5(channels=1, height=12, width=12, classes=1)
+    net = LeNet5(picture=Picture(channels=1, height=12, width=12), classes=1)
     assert set(drawn(Binary(net=net, labels=1), pictures(classes=2))) == set(VIEWS)
 
 
@@ -92,7 +94,7 @@ def test_maps_show_pictures_as_points_too():
 
 
 def test_views_are_chosen_by_word_or_by_name():
-    assert chosen("all") == list(VIEWS)
+    assert chosen("all") == [*VIEWS, *OF_CODES]
     assert chosen("usual") == list(USUAL)
     assert chosen([]) == chosen("") == []
     assert chosen("saliency") == ["saliency"]
@@ -120,7 +122,7 @@ def test_dl_eval_writes_the_figures(dl):
     assert code == 0
     assert "macro average" in out
     written = {path.stem.removeprefix("test-") for path in (run / "figures").glob("test-*.png")}
-    assert set(USUAL) <= written
+    assert set(USUAL) - set(OF_CODES) <= written
     assert not (set(OF_PICTURES) - set(USUAL)) & written
     for words, told in (
         (("see=[salience]",), "see=salience: no such view; did you mean saliency? views: filters, maps,"),

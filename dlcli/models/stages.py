@@ -1,0 +1,112 @@
+"""Stages of a greedy training (Hinton, Osindero & Teh 2006; Bengio et al. 2007): shares of the run.
+
+    pretrain=[1, 1], head=0.5, model=2  of 450 steps:  layer0 0..99, layer1 100..199, head 200..249, model 250..449
+
+Each layer in turn; `updown` tunes a deep belief net as a model of its inputs; `head` learns to classify on frozen
+layers; `model` tunes everything by backpropagation. A share of 0 leaves a stage out. All follows from the clock, so a
+resumed run finds its stage again. The schedule of the learning rate spans the whole run, not each stage: a stage takes
+it up where the one before has left it, and `players.NAME.lr` gives a stage a rate of its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import ceil, inf
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.errors import ConfigError
+from dlcli.model import Clock
+from dlcli.models.supervised import linear_layers
+
+ROW = 8  # pictures
+RECONSTRUCTION = "reconstruction"  # of the input of layer 0, 1, ..., in what is measured
+ROUNDING = 1e-9  # ten shares of 0.1 are a little less than 1
+
+
+class Now(NamedTuple):
+    """Where a batch stands."""
+
+    name: str  # layer0, layer1, ..., updown, head, model: the player that learns
+    layer: int | None  # which layer, in the stages of layers
+    begins: bool  # whether this is the first batch of the stage
+    ends: bool  # whether it is the last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """How long each stage lasts; only the proportions count."""
+
+    pretrain: Sequence[float]
+    updown: float = 0.0
+    head: float = 0.0
+    model: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        for name, share in self.shares.items():
+            if not 0 <= share < inf:
+                raise ConfigError(f"model.stages: {name} has the share {share}; give 0 or more, 0 leaves it out")
+        if not sum(self.shares.values()):
+            raise ConfigError("model.stages: all shares are 0, so nothing would be learned; raise one of them")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each stage by its name, in their order."""
+        layers = {f"layer{i}": share for i, share in enumerate(self.pretrain)}
+        return {**layers, "updown": self.updown, "head": self.head, "model": self.model}
+
+    def require(self, layers: int) -> None:
+        """Raise ConfigError unless there is one share for each layer."""
+        if len(self.pretrain) != layers:
+            raise ConfigError(
+                f"model.stages.pretrain={list(self.pretrain)} has {len(self.pretrain)} shares for {layers} layers; "
+                "give one share of the run for each layer"
+            )
+
+    def now(self, clock: Clock) -> Now:
+        """Return the stage of a batch. Raises ConfigError if the run is too short for one of them."""
+        shares = self.shares
+        whole = sum(shares.values())
+        ends = [ceil(end * clock.steps / whole * (1 - ROUNDING)) for end in accumulate(shares.values())]
+        begins = [0, *ends[:-1]]
+        for (name, share), begin, end in zip(shares.items(), begins, ends, strict=True):
+            if share and begin == end:
+                raise ConfigError(
+                    f"model.stages: {name} with the share {share:g} of {whole:g} gets none of the {clock.steps} steps "
+                    "of the run; train for more epochs, or give it a larger share"
+                )
+        place = sum(clock.step >= end for end in ends)
+        layer = place if place < len(self.pretrain) else None
+        return Now(list(shares)[place], layer, clock.step == begins[place], clock.step == ends[place] - 1)
+
+
+def require_widths(net: nn.Module, source: str, widths: Sequence[int]) -> None:
+    """Raise ConfigError unless the hidden layers of a classifier are as wide as those that it takes over."""
+    own = [layer.out_features for layer in linear_layers(net)[:-1]]
+    if own != list(widths):
+        raise ConfigError(
+            f"model.net.widths={own}, model.{source}.widths={list(widths)}: the classifier takes over the layers of "
+            f"the {source}, so both must be the same"
+        )
+
+
+@torch.no_grad()
+def inherit(net: nn.Module, layers: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Give the hidden layers of a classifier the weights and biases that were learned without labels."""
+    for layer, (weight, bias) in zip(linear_layers(net), layers, strict=False):
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+
+
+def reconstructions(measured: dict[str, Tensor]) -> dict[str, float]:
+    """Return the mean error with which each layer rebuilds its own input."""
+    return {name: v.double().mean().item() for name, v in measured.items() if name.startswith(RECONSTRUCTION)}
+
+
+def beside(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """Return rows of pictures (N, C, H, W), below each row what became of it."""
+    rows = zip(x[: 4 * ROW].split(ROW), rebuilt[: 4 * ROW].clamp(0, 1).split(ROW), strict=True)
+    return torch.cat([picture for pair in rows for picture in pair])

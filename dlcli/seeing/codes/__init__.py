@@ -1,0 +1,1 @@
+"""What codes are good for: pictures and tables of rules that embed examples and decode codes."""

@@ -1,0 +1,37 @@
+"""`dl sample` of a conditional model: all classes in turn, or one by name; what it says where that makes no sense."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+SMALL = ("epochs=1", "limit=0.1", "limit_valid=0.1", "model.importance=2")
+
+
+def samples(name: str) -> torch.Tensor:
+    """Return what was drawn."""
+    (path,) = Path("outputs").glob(f"*/*/samples/{name}.safetensors")
+    return load_file(path)["samples"]
+
+
+def test_a_conditional_model_draws_each_class_or_the_chosen_one(dl):
+    narrow = ("model.encoder.widths=[8]", "model.decoder.widths=[8]")
+    assert dl("train", "model=cvae", *SMALL, *narrow)[0] == 0
+    assert dl("sample", "n=20", "sampler.temperature=0.001")[0] == 0
+    drawn = samples("prior-seed0")
+    assert drawn.shape == (20, 1, 28, 28)
+    torch.testing.assert_close(drawn[0], drawn[1], atol=1e-2, rtol=0)  # two of a class, almost without noise
+    assert dl("sample", "n=3", "sampler=interpolation", "sampler.label=7")[0] == 0
+    assert samples("interpolation-seed0").shape == (3, 1, 28, 28)
+    code, _, err = dl("sample", "sampler.label=ten")
+    assert code == 2
+    assert "sampler.label=ten: no such class" in err
+    assert "classes: 0, 1, 2" in err
+
+
+def test_a_model_without_classes_says_so(dl):
+    assert dl("train", "model=vae", *SMALL, "model.encoder.widths=[8]", "model.decoder.widths=[8]")[0] == 0
+    code, _, err = dl("sample", "sampler.label=3")
+    assert code == 2
+    assert "VAE draws from no chosen class" in err
+    assert "model=cvae" in err
