@@ -34,8 +34,8 @@ def append(path: Path, line: str) -> None:
 
 
 def put(path: Path, content: bytes, flags: int) -> None:
-    """Write bytes to a file and sync it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o666)
+    """Write bytes to a file and sync it; a pipe in its place is an OSError, not a wait for a reader."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o666)
     try:
         rest = memoryview(content)
         while rest:

@@ -185,3 +185,10 @@ def test_a_folder_that_cannot_be_locked_ends_with_7(tmp_path, monkeypatch, code)
     monkeypatch.setattr(lock, "os", refusing)
     with pytest.raises(StorageError, match="cannot be written"), held(tmp_path):
         pass
+
+
+def test_a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait(tmp_path):
+    """A manifest that somebody made a pipe: nobody would ever read what is written into it."""
+    os.mkfifo(tmp_path / "manifest.jsonl")
+    with pytest.raises(OSError, match="No such device"):
+        disk.append(tmp_path / "manifest.jsonl", "{}")
