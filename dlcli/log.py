@@ -25,6 +25,7 @@ from dlcli import disk, jsonfile
 
 COLUMNS = ["step", "name", "value"]
 STEP = re.compile(r"[0-9]{1,18}")
+LARGEST = 2**28  # bytes of `scalars.csv` that are read: millions of rows
 FOREVER = 2**62  # resumed after every step: adds to a finished run and drops nothing
 
 
@@ -58,6 +59,8 @@ class Log:
         """Return the rows of `scalars.csv`; without a table that can be read, none."""
         try:
             with jsonfile.regular(self.table) as file:
+                if os.fstat(file.fileno()).st_size > LARGEST:
+                    raise ValueError(f"more than {LARGEST:,} bytes")
                 text = file.read().decode()
             whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")  # a torn row is none
             return [row for row in csv.DictReader(whole) if row["value"] and STEP.fullmatch(row["step"])]

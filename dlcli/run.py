@@ -17,6 +17,8 @@ from typing import Any
 from dlcli import disk, jsonfile
 from dlcli.errors import ConfigError, RefusedError, RunError, StorageError
 
+LAST = 2**62  # no step is beyond it
+
 
 class Run:
     """One run folder; paths inside it are relative, so it can be moved."""
@@ -86,6 +88,12 @@ class Run:
     def status(self) -> dict[str, Any]:
         """State, position and best score; empty before the first checkpoint."""
         return self.read("status.json") if (self / "status.json").exists() else {}
+
+    @property
+    def at(self) -> int:
+        """The step of the best score; 0 where the folder tells none that there can be."""
+        step = self.status.get("at")
+        return step if type(step) is int and 0 <= step < LAST else 0
 
 
 def fresh(folder: Path) -> Path:

@@ -79,6 +79,7 @@ FAULTS = [
     (("train", "optimizer.lr=.nan"), 2, ["optimizer.lr must be a number above 0"]),
     (("train", "precision=fp8"), 2, ["precision must be one of auto, fp32, bf16, fp16"]),
     (("train", "deterministic=maybe"), 2, ["deterministic must be true or false"]),
+    (("train", "optmizer=adam"), 2, ["optmizer=adam: no such key; did you mean optimizer? options: adagrad, adam"]),
     (("train", "+epochz=3"), 2, ["no such key; did you mean epochs"]),
     (("train", "epochs"), 2, ["epochs: expected KEY=VALUE"]),
     (("train", "name=a=b"), 2, ["cannot be read"]),

@@ -110,3 +110,11 @@ def test_spans_of_time_are_readable():
         "1:00:00",
         "10:00:00",
     ]
+
+
+def test_a_table_beyond_all_measure_is_not_read(tmp_path, capsys):
+    with (tmp_path / "scalars.csv").open("wb") as file:
+        file.truncate(10**11)  # a hole: it takes no room
+    Log(tmp_path, resumed_at=5).close()
+    assert "more than 268,435,456 bytes" in capsys.readouterr().out
+    assert (tmp_path / "scalars.csv").read_text() == "step,name,value\n"

@@ -1,5 +1,6 @@
 """Run folders: one for each run, in the order in which they began, found by what people type."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,3 +52,9 @@ def test_a_folder_that_cannot_be_written_is_told():
     Path("outputs").write_text("a file, not a folder")
     with pytest.raises(StorageError, match=r"paths\.outputs=DIR"):
         create()
+
+
+@pytest.mark.parametrize(("told", "step"), [(7, 7), (10**39, 0), (-1, 0), ("y", 0), (True, 0), (None, 0), ([3], 0)])
+def test_a_step_that_cannot_be_is_none(tmp_path, told, step):
+    (tmp_path / "status.json").write_text(json.dumps({"at": told}))
+    assert Run(tmp_path).at == step

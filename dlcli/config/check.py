@@ -15,6 +15,7 @@ from dlcli.config.compose import choices, compose, loader
 from dlcli.errors import ConfigError
 
 Choices = dict[str, str]
+MOST = 12  # options in a hint
 
 
 def check(verb: str, overrides: Sequence[str], multirun: bool = False) -> Any:
@@ -122,7 +123,10 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def nearest(key: str, leaves: dict[str, Any], verb: str, selected: Choices) -> str:
-    """Name the known keys that look most like a mistaken one."""
+    """Name the group or the known keys that look most like a mistaken one."""
+    if group := get_close_matches(key, paths.groups(), 1, 0.75):
+        options = list(paths.options(group[0]))
+        return f"did you mean {group[0]}? options: {', '.join(options[:MOST])}{', ...' if options[MOST:] else ''}"
     leaves = {leaf: value for leaf, value in leaves.items() if not isinstance(value, dict)}
     near = get_close_matches(key, leaves, 2, 0.6)
     last = key.split(".")[-1]

@@ -71,9 +71,11 @@ def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises CheckpointError if factors do not fit their weight: the file may be a stranger's.
     """
-    found = {plain(name): value for name, value in tensors.items() if not is_factor(name)}
-    for layer, kind in sorted({(match[1], match[2]) for match in map(FACTOR.fullmatch, tensors) if match}):
+    changes = sorted({(match[1], match[2]) for match in map(FACTOR.fullmatch, tensors) if match})
+    found = {name: value for name, value in tensors.items() if not is_factor(name)}
+    for layer, kind in changes:  # other parametrizations, such as a spectral norm, keep their names
         part = f"{layer}.parametrizations.{kind}"
+        found.pop(f"{part}.original", None)
         parts = [tensors.get(f"{part}.{name}") for name in ("original", "0.down", "0.up", "0.scale")]
         if not fitting(*parts):
             raise CheckpointError(f"{layer}.{kind}: damaged, its low-rank factors do not fit it")

@@ -98,8 +98,8 @@ def write(run: Run, config: dict[str, Any], report: dict[str, Any], pairs: tuple
         save_grid(shown, folder / f"{name}.png", len(clean[:8]))
     shares = {key: value for key, value in report.items() if isinstance(value, float) and key != "largest"}
     log = Log(run.path, resumed_at=FOREVER)
-    log.pictures("attack", {name: shown}, run.status.get("at", 0))
-    log.scalars({f"attack/{name}/{key}": value for key, value in shares.items()}, run.status.get("at", 0))
+    log.pictures("attack", {name: shown}, run.at)
+    log.scalars({f"attack/{name}/{key}": value for key, value in shares.items()}, run.at)
     log.close()
     run.write(f"attack-{name}.json", report)
     print(f"{run}: {report['examples']} {config['split']} examples, {name}; budget and box verified")

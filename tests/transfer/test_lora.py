@@ -141,3 +141,11 @@ def test_only_the_factors_move_and_the_loss_falls():
     changed = {name for name, value in rule.state_dict().items() if not value.equal(before[name])}
     assert changed >= {f"net.{layer}.parametrizations.weight.0.{part}" for layer in (0, 3) for part in ("up", "down")}
     assert all(name.endswith((".up", ".down")) or "running" in name or "tracked" in name for name in changed)
+
+
+def test_other_parametrizations_keep_their_names():
+    net = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3)), nn.Linear(3, 2))
+    assert merged(net.state_dict()).keys() == net.state_dict().keys()
+    attach(net, rank=1, alpha=1.0, layers=["*"])
+    assert [name for name in merged(net.state_dict()) if name.startswith("1.")] == ["1.bias", "1.weight"]
+    assert any("original" in name for name in merged(net.state_dict()))
