@@ -1,11 +1,14 @@
 """What flows from data to models: named tuples of tensors, shapes beside the fields.
 
-B batch, C channels or classes, H height, W width, T time, D features, K targets, L labels.
+B batch, C channels or classes, H height, W width, T time, S time of the source, D features, K targets, L labels.
 """
 
 from typing import NamedTuple
 
 from torch import Tensor
+
+PAD = 0  # the token after the end of a text, where a vocabulary has one
+IGNORED = -1  # the answer that no loss counts
 
 
 class Images(NamedTuple):
@@ -67,4 +70,28 @@ class Table(NamedTuple):
     @property
     def size(self) -> int:
         """The number of rows."""
+        return len(self.x)
+
+
+class Tokens(NamedTuple):
+    """Texts as the numbers of their tokens, and what they are of."""
+
+    x: Tensor  # (B, T) int64, PAD after the end of a text; int32 while it rests in a data set
+    y: Tensor  # (B,) int64, index of the class; (B, T) int64, the answer for each token, IGNORED where none is asked
+
+    @property
+    def size(self) -> int:
+        """The number of texts."""
+        return len(self.x)
+
+
+class Translations(NamedTuple):
+    """Texts as the numbers of their tokens, and each in another language, or in another form."""
+
+    x: Tensor  # (B, S) int64, PAD after the end of a text; int32 while it rests in a data set
+    y: Tensor  # (B, T) int64, from BEGIN to END, PAD after it
+
+    @property
+    def size(self) -> int:
+        """The number of pairs."""
         return len(self.x)

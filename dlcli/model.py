@@ -52,6 +52,7 @@ class Model(nn.Module):
     """Networks together with the rule by which they learn."""
 
     monitor = "loss"  # the number that says which epoch was best
+    usual = 64  # examples that `dl sample` draws unless told how many
     rising = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})  # scores that are better when higher
 
     def players(self) -> dict[str, Iterable]:

@@ -1,5 +1,7 @@
 """Where in the latent space to draw: each class is called as `sampler(n, latent, encode)` and returns z (n, latent).
 
+`Text` says how to write instead: a language model reads its fields.
+
 `encode(count)` gives the codes of `count` examples; without it, the ends of an interpolation come from the prior.
 A model that draws from chosen classes asks `labels(n, names)` as well: all of them one after the other, in equal
 shares, or the one called `label`.
@@ -8,6 +10,7 @@ shares, or the one called `label`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -129,3 +132,54 @@ class Gibbs:
 
     def __call__(self, n: int, latent: int, encode: Encode | None = None) -> Tensor:
         return torch.rand(n, latent).round() if self.start == "noise" or encode is None else encode(n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Labelled):
+    """Write text after a prompt, or after what a file holds; `dlcli.decoding` says what the numbers mean."""
+
+    prompt: str | None = None
+    file: str | None = None
+    length: int = 300
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    beam: int | None = None
+    repetition: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.prompt is not None and self.file is not None:
+            raise ConfigError("sampler.prompt and sampler.file: one beginning only; drop one of them")
+        if not 0 <= self.temperature < float("inf"):
+            raise ConfigError(f"sampler.temperature={self.temperature}: 0 (the most probable token) or a number above")
+        for name, low, value in (("length", 1, self.length), ("top_k", 1, self.top_k), ("beam", 1, self.beam)):
+            if value is not None and value < low:
+                raise ConfigError(f"sampler.{name}={value}: must be {low} or more")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ConfigError(f"sampler.top_p={self.top_p}: a probability, above 0 and up to 1")
+        if self.repetition < 1:
+            raise ConfigError(f"sampler.repetition={self.repetition}: 1 (no penalty) or more")
+
+    def given(self) -> str:
+        """Return the text to go on from. Raises ConfigError for a file that cannot be read."""
+        if self.file is None:
+            return str(self.prompt or "")
+        try:
+            return Path(self.file).expanduser().read_bytes().decode()
+        except OSError as error:
+            raise ConfigError(f"sampler.file={self.file}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"sampler.file={self.file}: not UTF-8 text (byte {error.start:,}); convert it") from error
+
+    def __call__(self, n: int, latent: int, encode: Encode | None = None) -> Tensor:
+        raise ConfigError(
+            "sampler=text is for models that write; this one draws codes: sampler=prior, or interpolation"
+        )
+
+
+def as_text(sampler: Any) -> Text:
+    """Return a sampler of text; of another kind, its temperature and label are kept."""
+    if isinstance(sampler, Text):
+        return sampler
+    kept = {name: value for name in ("temperature", "label") if (value := getattr(sampler, name, None)) is not None}
+    return Text(**kept)

@@ -157,6 +157,21 @@ class Cosine(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InverseRoot(Schedule):
+    """sqrt(w / progress) after the warm-up share w, which the shape needs (Vaswani et al. 2017, arXiv:1706.03762)."""
+
+    warmup: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        demand(0 < self.warmup < 1, "warmup", self.warmup, "a share of the run in (0, 1)", 0.1)
+
+    def shape(self, p: float) -> float:
+        """Return the factor at share `p`."""
+        return math.sqrt(self.warmup / (self.warmup + p * (1 - self.warmup)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
     """From `start` to 1 at share `peak`, then to `end`, on half cosines (Smith and Topin 2018, arXiv:1708.07120)."""
 

@@ -11,11 +11,15 @@ from safetensors.torch import load_file
 from dlcli.config import catalog, paths
 from dlcli.config.build import build
 from dlcli.config.check import check
+from dlcli.model import Model
+from dlcli.run import Run
+from dlcli.verbs.common import revive
 
 FAMILIES = sorted(paths.options("model"))
 CHANCE = {"perceptron": 0.7}
 LONG = {"perceptron": 8, "mlp_multilabel": 8, "dbn_joint": 12}
 SOLVED = {"pca"}  # in closed form: later epochs change nothing
+SMALL_ENCODER = ("optimizer.lr=0.003", "model.net.encoder.depth=1", "model.net.encoder.width=32")
 QUICK = {  # smaller nets for the tests alone
     "vae": ("model.encoder.widths=[64]", "model.decoder.widths=[64]", "model.importance=5"),
     "vae_conv": ("limit=0.3", "model.importance=5"),
@@ -27,6 +31,20 @@ QUICK = {  # smaller nets for the tests alone
     "googlenet": ("model.net.scale=0.1", "data=digits8", "optimizer.lr=0.003"),
     "xception": ("model.net.scale=0.1", "model.net.depth=1", "data=digits8"),
     "resnet": ("model.net.depth=8",),
+    "text_sum": ("optimizer.lr=0.01",),
+    "text_concat": ("optimizer.lr=0.005",),
+    "text_cnn": ("optimizer.lr=0.005", "model.net.channels=32", "model.net.dropout=0.2"),
+    "text_rnn": ("optimizer.lr=0.01", "model.net.width=32", "model.net.dropout=0"),
+    "text_transformer": (*SMALL_ENCODER, "model.net.dropout=0.1"),
+    "set_transformer": (*SMALL_ENCODER, "model.net.dropout=0.1"),
+    "bert_classifier": SMALL_ENCODER,
+    "bert": ("limit=0.3", *SMALL_ENCODER),
+    "tagger": ("limit=0.3", "optimizer.lr=0.01", "model.net.width=32"),
+    "seq2seq": ("limit=0.25",),
+    "seq2seq_attention": ("limit=0.25",),
+    "transformer": ("limit=0.25",),
+    "vit": ("optimizer.lr=0.003", "model.net.encoder.depth=1"),
+    "conformer": ("optimizer.lr=0.005", "batch=16", "model.net.depth=1", "model.net.dropout=0"),
 }
 
 
@@ -36,10 +54,10 @@ def newest() -> Path:
 
 
 def test_the_families_are_counted():
-    assert len(FAMILIES) == 63
+    assert len(FAMILIES) == 80
     assert len(paths.options("optimizer")) == 10
-    assert len(paths.options("schedule")) == 8
-    assert len(paths.options("data")) == 35
+    assert len(paths.options("schedule")) == 9
+    assert len(paths.options("data")) == 48
     assert len(paths.options("augment")) == 20
 
 
@@ -56,6 +74,7 @@ def test_every_family_trains_and_gets_better_on_its_embedded_data(dl, family):
     assert len(curve) == epochs
     better = (curve[-1] < curve[0]) is not status["rising"] or family in SOLVED
     assert max(curve) >= CHANCE.get(family, 0.5) if status["monitor"] == "accuracy" else better, curve
+    assert isinstance(revive(Run(run), "best", torch.device("cpu")), Model)
 
 
 @pytest.mark.parametrize("family", ["mlp", "perceptron", "vae"])
@@ -105,8 +124,10 @@ def test_every_recipe_composes(recipe):
 FILES = {
     *("mnist", "fashion", "binary_mnist", "usps", "mnist_usps", "usps_mnist"),
     *("cifar10", "isbi", "fsdd", "fsdd_spectrogram"),
+    *("shakespeare", "names", "sst2", "multi30k"),
 }
-EMBEDDED = sorted(set(paths.options("data")) - FILES - {"table", "arrays", "folder", "masks"})
+OWN = {"table", "arrays", "folder", "masks", "text", "lines", "parallel"}
+EMBEDDED = sorted(set(paths.options("data")) - FILES - OWN)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

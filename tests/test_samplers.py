@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlcli.errors import ConfigError
-from dlcli.samplers import Interpolation, Manifold, Prior
+from dlcli.samplers import Interpolation, Manifold, Prior, Text
 
 
 def test_temperature_scales_the_prior():
@@ -56,3 +56,32 @@ def test_wrong_choices_say_what_to_do():
         Interpolation(path="geodesic")
     with pytest.raises(ConfigError, match="at least 2 steps"):
         Interpolation(steps=1)
+
+
+def test_a_sampler_of_text_says_what_cannot_be(tmp_path):
+    for options, said in (
+        ({"prompt": "a", "file": "b"}, "one beginning only"),
+        ({"temperature": -0.1}, r"sampler\.temperature=-0\.1: 0 \(the most probable token\) or a number above"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"length": 0}, r"sampler\.length=0: must be 1 or more"),
+        ({"top_k": 0}, "top_k=0"),
+        ({"beam": 0}, "beam=0"),
+        ({"top_p": 0.0}, r"sampler\.top_p=0\.0: a probability, above 0 and up to 1"),
+        ({"repetition": 0.5}, r"sampler\.repetition=0\.5: 1 \(no penalty\) or more"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Text(**options)
+    with pytest.raises(ConfigError, match="nowhere: cannot be read"):
+        Text(file="nowhere").given()
+    (tmp_path / "bad").write_bytes(b"ab\xff")
+    with pytest.raises(ConfigError, match=r"not UTF-8 text \(byte 2\)"):
+        Text(file=str(tmp_path / "bad")).given()
+    with pytest.raises(ConfigError, match="sampler=text is for models that write"):
+        Text()(3, 4)
+
+
+def test_the_beginning_of_a_text_comes_from_the_command_line_or_a_file(tmp_path):
+    (tmp_path / "start.txt").write_text("Grüße\n", encoding="utf-8")
+    assert Text(file=str(tmp_path / "start.txt")).given() == "Grüße\n"
+    assert Text(prompt="ROMEO:").given() == "ROMEO:"
+    assert Text().given() == ""

@@ -9,7 +9,18 @@ import torch
 import yaml
 
 from dlcli.errors import ConfigError
-from dlcli.schedules import Constant, Cosine, Exponential, Linear, MultiStep, OneCycle, Plateau, Schedule, Step
+from dlcli.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseRoot,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Plateau,
+    Schedule,
+    Step,
+)
 
 CONF = Path(__file__).parents[1] / "conf" / "schedule"
 OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -128,6 +139,18 @@ def test_warm_up_rises_in_a_straight_line_and_the_shape_follows_compressed():
     assert schedule(0.2 - 1e-12) == pytest.approx(schedule(0.2))  # no jump where the two meet
 
 
+def test_the_inverse_root_is_the_formula_of_its_paper():
+    steps, warm, width = 1000, 100, 512
+    paper = [width**-0.5 * min(step**-0.5, step * warm**-1.5) for step in range(1, steps)]
+    ours = [InverseRoot(warmup=warm / steps)(step / steps) for step in range(1, steps)]
+    peak = (width * warm) ** -0.5
+    assert ours[warm - 1 :] == pytest.approx([rate / peak for rate in paper[warm - 1 :]])
+    rise = [rate / peak for rate in paper[: warm - 1]]
+    assert ours[: warm - 1] == pytest.approx(rise, abs=0.01)  # ours starts at 0.01
+    with pytest.raises(ConfigError, match=r"schedule.warmup=0.0 must be a share of the run in \(0, 1\)"):
+        InverseRoot(warmup=0.0)
+
+
 def test_warm_up_goes_in_front_of_a_shape_that_starts_low_without_a_jump():
     schedule = OneCycle(warmup=0.1, start=0.2)
     assert schedule(0.0) == pytest.approx(0.002)
@@ -148,8 +171,9 @@ def test_one_cycle_by_hand():
 
 def test_the_config_offers_every_shape():
     named = {type(from_config(option)) for option in OPTIONS}
-    assert OPTIONS == ["constant", "cosine", "exponential", "linear", "multistep", "onecycle", "plateau", "step"]
-    assert named == {Constant, Cosine, Exponential, Linear, MultiStep, OneCycle, Plateau, Step}
+    known = {"constant", "cosine", "exponential", "linear", "multistep", "noam", "onecycle", "plateau", "step"}
+    assert set(OPTIONS) == known
+    assert named == {Constant, Cosine, Exponential, InverseRoot, Linear, MultiStep, OneCycle, Plateau, Step}
 
 
 @pytest.mark.parametrize("option", OPTIONS)

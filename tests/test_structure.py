@@ -8,7 +8,7 @@ import dlcli
 
 ROOT = Path(dlcli.__file__).parent
 
-LEAVES = {"disk", "errors", "jsonfile", "lock", "text"}  # everyone may import these
+LEAVES = {"disk", "errors", "jsonfile", "lock", "text", "tokens"}  # everyone may import these
 ALLOWED = {
     "cli": {"arguments", "guide", "verbs", "config", "run"},
     "arguments": {"config", "run"},
@@ -19,7 +19,7 @@ ALLOWED = {
     | {"fidelity"},
     "config": set(),
     "engine": {"model", "log", "schedules", "batch"},
-    "models": {"model", "batch", "losses", "metrics", "figures", "samplers"},
+    "models": {"model", "batch", "losses", "metrics", "figures", "samplers", "decoding"},
     "data": {"batch"},
     "nets": set(),
     "attacks": {"losses"},

@@ -17,9 +17,12 @@ class Kind(NamedTuple):
     open: bool = False  # the bounds themselves are excluded
     null: bool = False  # null is allowed
     choices: tuple[str, ...] = ()
+    many: bool = False  # a list of such values is allowed
 
     def fault(self, value: Any) -> str | None:
         """Return what is wrong with a value, or None."""
+        if self.many and isinstance(value, list):
+            return next((fault for item in value if (fault := self.fault(item))), None if value else f"must be {self}")
         if value is None:
             return None if self.null else f"must be {self}"
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
@@ -47,7 +50,8 @@ class Kind(NamedTuple):
             for sign, bound in zip(signs, (self.low, self.high), strict=True)
             if abs(bound) < math.inf
         ]
-        return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{' or null' if self.null else ''}"
+        ends = f"{' or null' if self.null else ''}{', or a list of them' if self.many else ''}"
+        return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{ends}"
 
 
 FREE = ("players", "layers", "init_names")  # nodes that the user fills
@@ -80,6 +84,7 @@ ROOT: dict[str, Kind | None] = {
     "overfit": Kind(int, 0),
     "init_from": Kind(str, null=True),
     "init_only": Kind(list),
+    "vectors": Kind(str, null=True),
     "freeze": Kind(list),
     "learn": Kind(list),
     "thaw": SHARE,
@@ -107,17 +112,31 @@ ROOT: dict[str, Kind | None] = {
     "resume": Kind(str, null=True),
     "committee": Kind(list),
     "judge": Kind(str, null=True),
+    "text": Kind(str, null=True),
     "samples": Kind(int, 50),
     "views": Kind(str, choices=("none", "mirror", "shift")),
     "checkpoint": Kind(str, choices=("best", "last")),
     "split": Kind(str, choices=("train", "valid", "test")),
     "out": Kind(str, null=True),
-    "n": COUNT,
+    "n": Kind(int, 1, null=True),
     "columns": COUNT,
     "plugins": Kind(list),
     "see": None,  # a word or a list, checked where the views are known
     "layer": Kind(str, null=True),
     "explain": Kind(str, choices=("classes", "worst")),
+    "attack.eps": Kind(float, 0, null=True, many=True),
+    "attack.step_size": Kind(float, 0, open=True, null=True),
+    **{f"attack.{key}": COUNT for key in ("draws", "eot", "searches", "candidates", "passes", "turns", "shifts")},
+    **{f"attack.{key}": Kind(float, 0) for key in ("confidence", "degrees")},
+    "attack.queries": Kind(int, 0),
+    "attack.population": Kind(int, 4),
+    "attack.shift": Kind(int, 0),
+    "attack.spread": POSITIVE,
+    "stop": Kind(bool),
+    "transfer_from": None,  # a run or a list of runs
+    "substitute.queries": Kind(int, 0),
+    "substitute.rounds": COUNT,
+    "substitute.passes": COUNT,
     "device.name": Kind(str, choices=("auto", "cpu", "cuda", "mps")),
     "device.index": Kind(int, 0),
     "device.threads": Kind(int, 1, null=True),
@@ -161,7 +180,7 @@ ANYWHERE = {
     "every": COUNT,
     "noise": Kind(float, 0),
     "scalars": COUNT,
-    "temperature": POSITIVE,
+    "temperature": Kind(float, 0),
     "split_seed": Kind(int, 0),
     "valid": Kind(float, 0),  # a count, or a share below 1
     "test": Kind(float, 0),

@@ -64,6 +64,11 @@ def signal_facts(x: Tensor) -> dict[str, Any]:
     }
 
 
+def token_facts(vocabulary: Any, context: int) -> dict[str, Any]:
+    """State how many tokens there are, which, and how many of them the longest example has."""
+    return {"kind": "tokens", "vocab": len(vocabulary), "vocabulary": vocabulary.state(), "context": context}
+
+
 def class_facts(names: Sequence[str]) -> dict[str, Any]:
     """State the classes; two of them may also be told apart by a single sigmoid."""
     facts = {"classes": len(names), "names": list(names)}

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.batch import Images, Masks, Pairs
+from dlcli.batch import Images, Masks, Pairs, Tokens, Translations
 from dlcli.data.album import Album
+from dlcli.data.prose import Prose
 from dlcli.data.randomness import Counter, Draw, scramble
 from dlcli.data.splits import Rest, pick
 from dlcli.errors import ConfigError, DataError
@@ -21,8 +22,15 @@ LIMIT = 1  # a word of its own in the hash, so that limiting and shuffling are i
 
 
 def serve(split: Rest, **options: Any) -> "Loader":
-    """Return the loader for what rests in memory, or in files."""
-    return Stream(split, **options) if isinstance(split, Album) else Resident(split, **options)
+    """Return the loader for what rests in memory, in files, or in one long text."""
+    from dlcli.data.reading import Texts, Windows  # they build on this module
+
+    if isinstance(split, Prose) and (limit := options.pop("limit", 1.0)) != 1:
+        if split.order == "carried" and options.get("shuffle", True):
+            raise ConfigError(f"limit={limit}: a text read on from batch to batch is read whole; set limit=1.0")
+        split = _limited(split, limit, options.get("seed", 0))
+    kinds: dict[type, type[Loader]] = {Album: Stream, Prose: Windows, Tokens: Texts, Translations: Texts}
+    return kinds.get(type(split), Resident)(split, **options)
 
 
 class Loader:
@@ -142,7 +150,9 @@ class Stream(Loader):
 
 
 def _awake(batch: Any) -> Any:
-    """Return bytes as the numbers for which they stand: pixels in [0, 1], classes of pixels as int64."""
+    """Return what rests small as the numbers for which it stands: pixels in [0, 1], classes and tokens as int64."""
+    if isinstance(batch, Tokens | Translations):
+        return type(batch)(*(field.long() for field in batch))
     if batch.x.dtype == torch.uint8:
         batch = batch._replace(x=batch.x.float().div_(255))
     if isinstance(batch, Pairs) and batch.other.dtype == torch.uint8:

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from dlcli.batch import Images, Masks, Pairs, Signals, Table
+from dlcli.batch import IGNORED, Images, Masks, Pairs, Signals, Table, Tokens, Translations
 from dlcli.data.album import Album
+from dlcli.data.prose import Prose
 from dlcli.data.randomness import scramble
 from dlcli.errors import DataError
 
-Rest = Images | Masks | Pairs | Signals | Table | Album  # how a split rests in memory, or in files
+# how a split rests in memory, or in files
+Rest = Images | Masks | Pairs | Signals | Table | Tokens | Translations | Prose | Album
 RESAMPLED = 2  # a word of its own in the hash, so that shuffling and resampling are independent
 
 Kind = TypeVar("Kind", bound=Rest)
@@ -79,13 +81,15 @@ def few(y: Tensor, count: int | None, seed: int) -> Tensor:
 
 def pick(batch: Kind, rows: Tensor) -> Kind:
     """Return the given rows of every field."""
-    if isinstance(batch, Album):
+    if isinstance(batch, Album | Prose):
         return batch.pick(rows)  # type: ignore[return-value]
     return type(batch)(*(field[rows] for field in batch))
 
 
 def resample(split: Kind, seed: int) -> Kind:
     """Draw as many examples with replacement, about 63 % of them at least once: bagging (Breiman 1996)."""
+    if isinstance(split, Prose) and split.order == "carried":
+        raise DataError("bootstrap=true: a text read on from batch to batch cannot be drawn anew; set bootstrap=false")
     generator = torch.Generator().manual_seed(scramble(seed, RESAMPLED) >> 1)
     return pick(split, torch.randint(split.size, (split.size,), generator=generator))
 
@@ -158,7 +162,7 @@ def _shape(split: Rest) -> tuple[int, ...]:
     return split.shape if isinstance(split, Album) else tuple(split.x.shape[1:])
 
 
-def _check_inputs(name: str, split: Images | Masks | Pairs | Signals | Table) -> None:
+def _check_inputs(name: str, split: Images | Masks | Pairs | Signals | Table | Tokens | Translations | Prose) -> None:
     x = split.x
     if isinstance(split, Masks):
         _refuse(name, "weights", split.w, ~(split.w >= 0), "numbers of 0 or more", "repair the weights")
@@ -177,7 +181,8 @@ def _check_answers(name: str, y: Tensor, classes: int | None, labels: bool) -> N
             _refuse(name, "labels", y, (y != 0) & (y != 1), "0 or 1", "repair the labels")
     elif classes is not None:
         rule = f"from 0 to {classes - 1}, as the set states {classes} classes"
-        _refuse(name, "labels", y, (y < 0) | (y >= classes), rule, "repair the labels")
+        unasked = (y == IGNORED) & (y.ndim == 2)  # tokens to which no answer belongs
+        _refuse(name, "labels", y, ((y < 0) | (y >= classes)) & ~unasked, rule, "repair the labels")
 
 
 def _refuse(name: str, what: str, values: Tensor, wrong: Tensor, rule: str, cure: str) -> None:

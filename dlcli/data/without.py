@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dlcli.batch import Images, Pairs, Signals, Table
+from dlcli.batch import Images, Pairs, Signals, Table, Tokens
 from dlcli.data.album import Album
 from dlcli.data.facts import image_facts, signal_facts, table_facts
 from dlcli.data.splits import Splits, pick
@@ -37,7 +37,7 @@ def leave_out(splits: Splits, classes: Sequence[Any]) -> Splits:
         if split.size == 0:
             raise DataError(f"without={list(classes)}: the {name} split has no example of the other classes; keep more")
     train, valid = kept
-    facts = {} if isinstance(train, Album) else MEASURED[type(train)](train.x)
+    facts = {} if isinstance(train, Album | Tokens) else MEASURED[type(train)](train.x)
     return Splits(train, valid, splits.test, splits.facts | facts)
 
 

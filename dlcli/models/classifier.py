@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dlcli import figures, metrics
 from dlcli.errors import ConfigError
 from dlcli.model import Model
+from dlcli.models.speech import Speech
 from dlcli.models.supervised import answers, last_hidden
 
 
@@ -30,12 +31,14 @@ class Classifier(Model):
         classes: int,
         names: Sequence[str] | None = None,
         smoothing: float = 0.0,
+        vocabulary: str | None = None,
     ):
         super().__init__()
         self.net = net
         self.classes = classes
         self.names = [str(name) for name in (range(classes) if names is None else names)]
         self.smoothing = smoothing
+        self.speech = None if vocabulary is None else Speech(vocabulary)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         return self.net(x)
@@ -74,7 +77,8 @@ class Classifier(Model):
 
     def show(self, batch: Any) -> dict[str, Tensor | str]:
         guess, truth = self(batch.x).argmax(1).tolist(), batch.y.tolist()
-        return answers(batch.x, [self.names[g] for g in guess], [self.names[t] for t in truth])
+        spell = None if self.speech is None else self.speech.spell
+        return answers(batch.x, [self.names[g] for g in guess], [self.names[t] for t in truth], spell=spell)
 
     def embed(self, batch: Any) -> Tensor:
         return last_hidden(self.net, batch.x)

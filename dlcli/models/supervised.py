@@ -1,11 +1,12 @@
 """What the rules that learn from a teacher share: features of the last hidden layer, and what they show."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
+from dlcli.text import printable
 
 
 def linear_layers(net: nn.Module) -> list[nn.Linear]:
@@ -35,8 +36,15 @@ def last_hidden(net: nn.Module, x: Tensor) -> Tensor:
     return seen[-1].flatten(1)
 
 
-def answers(x: Tensor, guess: Iterable[str], truth: Iterable[str]) -> dict[str, Tensor | str]:
-    """Return the pictures, if x (B, C, H, W) holds some, and a table of predicted and true answers in Markdown."""
-    rows = [f"| {i} | {g} | {t} |" for i, (g, t) in enumerate(zip(guess, truth, strict=True))]
-    table = "\n".join(["| | predicted | true |", "|--|--|--|", *rows])
+def answers(
+    x: Tensor, guess: Iterable[str], truth: Iterable[str], *, spell: Callable[[Tensor], str] | None = None
+) -> dict[str, Tensor | str]:
+    """Return the pictures, if x (B, C, H, W) holds some, and a table of predicted and true answers in Markdown.
+
+    Where x (B, T) holds texts, `spell` says what they are, and the table has them too.
+    """
+    texts = [f" {printable(spell(row)).replace('|', chr(92) + '|')} |" for row in x] if spell else [""] * len(x)
+    rows = [f"| {i} | {g} | {t} |{text}" for i, (g, t, text) in enumerate(zip(guess, truth, texts, strict=True))]
+    head = ["| | predicted | true |", "|--|--|--|"]
+    table = "\n".join([*([head[0] + " text |", head[1] + "--|"] if spell else head), *rows])
     return {"input": x, "answers": table} if x.dim() == 4 else {"answers": table}

@@ -23,6 +23,8 @@ from dlcli.errors import CheckpointError, DataError, RunError, StorageError
 from dlcli.model import Model
 from dlcli.run import Run
 
+VOCABULARIES = ("vocabulary", "source_vocabulary")
+
 
 def plain(config: Any) -> dict[str, Any]:
     """Return a composed config as plain data, every interpolation resolved."""
@@ -37,7 +39,9 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
 
     if not isinstance(config.get("source"), dict):
         raise DataError("the config names no source of data; choose one with data=NAME (`dl ls data`)")
-    splits = build(config["source"], plugins).load(Path(root).expanduser())
+    known = {name: config[name] for name in VOCABULARIES if config.get(name)}  # a run has learned them
+    source = config["source"] | {name: known[name] for name in known if name in config["source"]}
+    splits = build(source, plugins).load(Path(root).expanduser())
     check(splits, splits.facts.get("classes"))
     if "path" in config["source"]:  # files of the user's own may change; all others are checked where they are read
         splits.facts["sha256"] = fingerprint(splits)
@@ -91,9 +95,11 @@ def trained(run: Run, which: str) -> dict[str, torch.Tensor]:
 def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
     """Return one split of a data set. Raises DataError if its facts differ from those that the run was trained with."""
     known = record.get("config", {}).get("data", {})
-    for fact in ("features", "classes", "labels", "targets", "names", "sha256"):
+    for fact in ("features", "classes", "labels", "targets", "names", *VOCABULARIES, "sha256"):
         if known.get(fact) is not None and splits.facts.get(fact, known[fact]) != known[fact]:
             now = splits.facts[fact]
+            if "vocabulary" in fact:
+                raise DataError("the data has another vocabulary than the run was trained with; use the same data")
             raise DataError(f"the data has {fact}={now}, the run was trained with {known[fact]}; use the same data")
     without = record.get("config", {}).get("without")
     return getattr(leave_out(splits, without if isinstance(without, list) else []), name)

@@ -15,6 +15,7 @@ from dlcli.text import printable
 from dlcli.verbs.codes import look, stage
 from dlcli.verbs.common import load_data, pick_device, split_of
 from dlcli.verbs.judge import judged
+from dlcli.verbs.passage import passage
 from dlcli.verbs.see import maps, see
 from dlcli.verbs.together import assemble
 
@@ -24,6 +25,8 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     views = chosen(config["see"])  # a mistake is told before anything is loaded
     record, choice = run.record, pick_device(config["device"])
     model, members = assemble(run, config, choice.device)
+    if config["text"] is not None:
+        return passage(run, model, config, choice.device)
     splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
     examples = serve(
         split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
@@ -68,7 +71,7 @@ def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures
     """Write everything into the run folder and TensorBoard."""
     from dlcli.figures import save_grid
 
-    split, step = config["split"], run.status.get("at", 0)
+    split, step = config["split"], run.at
     log = Log(run.path, resumed_at=FOREVER)
     log.scalars({f"{split}/{name}": value for name, value in scores.items()}, step)
     log.figures(split, figures, step)

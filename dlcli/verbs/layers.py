@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from dlcli.batch import Images, Masks, Pairs, Signals, Table
+from dlcli.batch import Images, Masks, Pairs, Signals, Table, Tokens, Translations
 from dlcli.config.build import build
 from dlcli.verbs.field import Field, Watch
 
@@ -34,7 +34,9 @@ def layers(node: dict[str, Any], facts: dict[str, Any], plugins: Iterable[str] =
     watch = Watch(given.x)
     rows: list[Layer] = []
 
-    def note(name: str, module: nn.Module, result: torch.Tensor) -> None:
+    def note(name: str, module: nn.Module, result: Any) -> None:
+        while isinstance(result, tuple):  # a recurrent net puts out its state too
+            result = result[0]
         if name not in {row.name for row in rows}:  # a layer that is used again has no weights more
             rows.append(row(name, module, result)._replace(field=watch.of(result)))
 
@@ -72,8 +74,13 @@ def connections(module: nn.Module, shape: tuple[int, ...], weights: int) -> int:
     return weights
 
 
-def batch(facts: dict[str, Any], size: int = 2) -> Images | Masks | Pairs | Signals | Table:
+Batch = Images | Masks | Pairs | Signals | Table | Tokens | Translations
+
+
+def batch(facts: dict[str, Any], size: int = 2) -> Batch:
     """Return made-up examples with the shapes that the facts state."""
+    if facts["kind"] in ("tokens", "translations"):
+        return texts(facts, size)
     if facts.get("labels", 1) > 1 and "classes" not in facts:
         y = torch.zeros(size, facts["labels"])
     else:
@@ -88,3 +95,12 @@ def batch(facts: dict[str, Any], size: int = 2) -> Images | Masks | Pairs | Sign
     if facts["kind"] == "signals":
         return Signals(torch.zeros(size, facts["channels"], facts["length"]), y)
     return Table(torch.zeros(size, facts["features"]), y)
+
+
+def texts(facts: dict[str, Any], size: int) -> Tokens | Translations:
+    """Return made-up texts, and an answer for each; for each token without classes, or where `each` is stated."""
+    x = torch.ones(size, facts["context"], dtype=torch.long)
+    if facts["kind"] == "translations":
+        return Translations(torch.ones(size, facts["source_context"], dtype=torch.long), x)
+    each = "classes" not in facts or facts.get("each")
+    return Tokens(x, torch.zeros_like(x) if each else torch.zeros(size, dtype=torch.long))

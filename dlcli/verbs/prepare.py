@@ -20,7 +20,8 @@ from dlcli.engine.transfer import Taken, take
 from dlcli.errors import CheckpointError, ConfigError
 from dlcli.model import Model
 from dlcli.run import Run, find
-from dlcli.verbs.common import load_data, pick_device, plain, stated, trained
+from dlcli.verbs import vectors
+from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, stated, trained
 
 SAMPLED = 2000  # training examples scored beside the validation split, for the two learning curves
 
@@ -53,6 +54,7 @@ def prepare(config: Any) -> Setup:
         torch.use_deterministic_algorithms(values["deterministic"])
     randomness.seed_all(values["seed"])
     model = make_model(values, choice.device)
+    vectors.start(model, values)
     source, taken = inherit(model, values)
     train_set, valid_set, sampled = loaders(values, splits, choice.device)
     rehearse(model, valid_set, values)
@@ -104,11 +106,22 @@ def inherit(model: Model, values: dict[str, Any]) -> tuple[Run | None, Taken | N
     if not wanted or values["resume"]:
         return None, None
     run = find(Path(values["paths"]["outputs"]), None if wanted == "last" else wanted)
-    _ = run.record  # refuses a folder that is no run, or leads out of itself
+    same_words(run, values)
     weights = trained(run, "best")
     if not weights:
         raise CheckpointError(f"init_from={wanted}: nothing was validated yet; let that run finish an epoch")
     return run, take(model, weights, run, values["init_only"], values["init_names"])
+
+
+def same_words(run: Run, values: dict[str, Any]) -> None:
+    """Refuse weights of a run whose numbers stand for other tokens, and a folder that is no run."""
+    for name in VOCABULARIES:
+        mine, its = values["data"].get(name), run.record["config"]["data"].get(name)
+        if mine and its and mine != its and not values["init_only"]:
+            cure = f"data.source.{name}={run} takes it over"
+            raise ConfigError(
+                f"init_from={run}: it learned another {name.replace('_', ' ')}; {cure}, or name init_only"
+            )
 
 
 def wide(model: nn.Module) -> bool:

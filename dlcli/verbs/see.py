@@ -10,7 +10,7 @@ from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError
 from dlcli.seeing.health import AT_ONCE, gradients
 from dlcli.seeing.scene import Scene, known
-from dlcli.seeing.views import OF_LAYERS, VIEWS
+from dlcli.seeing.views import OF_LAYERS, OF_TOKENS, VIEWS
 
 EXPLAINED = 10  # pictures
 
@@ -22,7 +22,8 @@ def see(model: Any, examples: Any, measured: dict[str, Tensor], names: list[str]
     if not names:
         return {}
     scene = stage(model, examples, measured, config)
-    views = VIEWS if classifies_pictures(model, scene) else OF_LAYERS
+    views = VIEWS if classifies(model, scene, 4) else OF_LAYERS
+    views = views | OF_TOKENS if classifies(model, scene, 4) or classifies(model, scene, 2) else views
     figures = {name: views[name](scene) for name in names if name in views}
     return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -46,10 +47,11 @@ def mixed(y: Tensor) -> Tensor:
     return (place * count + y).argsort()
 
 
-def classifies_pictures(model: Any, scene: Scene) -> bool:
-    """Tell whether a model maps pictures to logits of one class each."""
+def classifies(model: Any, scene: Scene, dims: int) -> bool:
+    """Tell whether a model maps pictures (`dims` 4) or texts (2, of whole numbers) to logits of one class each."""
     x, y = scene.batch.x, scene.batch.y
-    return type(model).forward is not nn.Module.forward and x.ndim == 4 and y.ndim == 1 and not y.is_floating_point()
+    kind = x.ndim == dims and x.is_floating_point() == (dims == 4)
+    return type(model).forward is not nn.Module.forward and kind and y.ndim == 1 and not y.is_floating_point()
 
 
 def gradient_norms(model: Any, examples: Any) -> dict[str, float]:

@@ -17,7 +17,7 @@ from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
 from dlcli.nets.mlp import MLP, Linear
 from dlcli.seeing.codes.views import OF_CODES
-from dlcli.seeing.views import OF_LAYERS, OF_PICTURES, USUAL, VIEWS, chosen
+from dlcli.seeing.views import OF_LAYERS, OF_PICTURES, OF_TOKENS, USUAL, VIEWS, chosen
 from dlcli.verbs.see import maps, mixed, see, stage
 
 ASKED = {"batch": 20, "layer": None, "explain": "classes"}
@@ -94,7 +94,7 @@ def test_maps_show_pictures_as_points_too():
 
 
 def test_views_are_chosen_by_word_or_by_name():
-    assert chosen("all") == [*VIEWS, *OF_CODES]
+    assert chosen("all") == [*VIEWS, *OF_TOKENS, *OF_CODES]
     assert chosen("usual") == list(USUAL)
     assert chosen([]) == chosen("") == []
     assert chosen("saliency") == ["saliency"]
@@ -122,7 +122,7 @@ def test_dl_eval_writes_the_figures(dl):
     assert code == 0
     assert "macro average" in out
     written = {path.stem.removeprefix("test-") for path in (run / "figures").glob("test-*.png")}
-    assert set(USUAL) - set(OF_CODES) <= written
+    assert set(USUAL) - set(OF_CODES) - set(OF_TOKENS) <= written
     assert not (set(OF_PICTURES) - set(USUAL)) & written
     for words, told in (
         (("see=[salience]",), "see=salience: no such view; did you mean saliency? views: filters, maps,"),
