@@ -43,6 +43,9 @@ QUICK = {  # smaller nets for the tests alone
     "seq2seq": ("limit=0.25",),
     "seq2seq_attention": ("limit=0.25",),
     "transformer": ("limit=0.25",),
+    "gpt": ("limit=0.3", "limit_valid=0.3", "model.net.width=32", "model.net.depth=1"),
+    "rnn_lm": ("model.net.width=48",),
+    "name_writer": ("model.net.width=48",),
     "vit": ("optimizer.lr=0.003", "model.net.encoder.depth=1"),
     "conformer": ("optimizer.lr=0.005", "batch=16", "model.net.depth=1", "model.net.dropout=0"),
 }

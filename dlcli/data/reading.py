@@ -88,7 +88,8 @@ class Texts(Resident):
         chosen = rows.to(self.device)
         fields = [field[chosen] for field in self.data]
         for number, length in enumerate(self.lengths):
-            fields[number] = fields[number][:, : max(1, int(length[rows].max()))]
+            longest = int(length[rows].max()) if len(rows) else 0
+            fields[number] = fields[number][:, : max(1, longest)]
         if isinstance(self.data, Tokens) and fields[1].ndim == 2:
             fields[1] = fields[1][:, : fields[0].shape[1]]
         return _long(type(self.data)(*fields))

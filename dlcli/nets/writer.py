@@ -51,13 +51,13 @@ class Writer(nn.Module):
         super().__init__()
         if tied and embedding != width:
             raise ConfigError(f"tied needs an embedding as wide as the state: embedding={embedding}, width={width}")
-        self.embedding: Any = nn.Embedding(vocab, embedding) if embedding else OneHot(vocab=vocab)
+        self.embedding = nn.Embedding(vocab, embedding) if embedding else OneHot(vocab=vocab)
         self.dropout = nn.Dropout(dropout)
         self.recurrent = Recurrent(
             cell=cell, inputs=embedding or vocab, width=width, depth=depth, dropout=dropout, fused=fused, skip=skip
         )
         self.output = nn.Linear(width, vocab)
-        if tied:
+        if tied and isinstance(self.embedding, nn.Embedding):
             self.output.weight = self.embedding.weight
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:  # (B, T) -> (B, T, V)

@@ -23,7 +23,7 @@ from dlcli.run import Run, find
 from dlcli.verbs import vectors
 from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, stated, trained
 
-SAMPLED = 2000  # training examples scored beside the validation split, for the two learning curves
+SAMPLED = 2000  # training examples scored beside as many of the validation split, for the two learning curves
 
 
 class Setup(NamedTuple):
@@ -165,5 +165,5 @@ def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tup
         return serve(examples, **shuffled), serve(examples, **ordered), serve(examples, **ordered)
     augment = build(values["augment"], values["plugins"])
     train_set = serve(examples, **shuffled, augment=augment, limit=values["limit"])
-    sampled = serve(examples, **ordered, limit=min(1.0, SAMPLED / examples.size))
+    sampled = serve(examples, **ordered, limit=min(1.0, min(SAMPLED, splits.valid.size) / examples.size))
     return train_set, serve(splits.valid, **ordered, limit=values["limit_valid"]), sampled

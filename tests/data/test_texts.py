@@ -86,6 +86,7 @@ def test_what_is_evaluated_stands_in_its_order():
     split, lengths = ragged()
     batches = list(serve(split, size=100, shuffle=False).epoch(0))
     assert torch.cat([batch.x[:, 0] for batch in batches]).equal(torch.arange(1, 601))
+    assert serve(split, size=100, shuffle=False).take([]).size == 0
     found = serve(split, size=100, shuffle=False).take([5, 2])
     assert found.x.shape == (2, max(lengths[5], lengths[2]))
     assert found.y.tolist() == [2, 2]
