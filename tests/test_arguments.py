@@ -40,7 +40,7 @@ def test_small_slips_are_mended():
         ("dl train model=va", ["model=vae", "model=vae_conv"]),
         ("dl train opt", ["optimizer="]),
         ("dl train optimizer=momentum optimizer.m", ["optimizer.momentum="]),
-        ("dl attack attack=p", ["attack=pgd", "attack=pgd_l2"]),
+        ("dl attack attack=pg", ["attack=pgd", "attack=pgd_l1", "attack=pgd_l2"]),
         ("dl eval spl", ["split="]),
     ],
 )

@@ -17,9 +17,10 @@ from dlcli.verbs.common import revive
 
 FAMILIES = sorted(paths.options("model"))
 CHANCE = {"perceptron": 0.7}
-LONG = {"perceptron": 8, "mlp_multilabel": 8, "dbn_joint": 12}
+LONG = {"perceptron": 8, "mlp_multilabel": 8, "dbn_joint": 12, "distilled": 12}
 SOLVED = {"pca"}  # in closed form: later epochs change nothing
 SMALL_ENCODER = ("optimizer.lr=0.003", "model.net.encoder.depth=1", "model.net.encoder.width=32")
+UNDER_ATTACK = ("data=digits8", "optimizer.lr=0.003")
 QUICK = {  # smaller nets for the tests alone
     "vae": ("model.encoder.widths=[64]", "model.decoder.widths=[64]", "model.importance=5"),
     "vae_conv": ("limit=0.3", "model.importance=5"),
@@ -46,6 +47,7 @@ QUICK = {  # smaller nets for the tests alone
     "gpt": ("limit=0.3", "limit_valid=0.3", "model.net.width=32", "model.net.depth=1"),
     "rnn_lm": ("model.net.width=48",),
     "name_writer": ("model.net.width=48",),
+    **dict.fromkeys(("robust", "robust_fast", "robust_fgsm", "trades"), UNDER_ATTACK),
     "vit": ("optimizer.lr=0.003", "model.net.encoder.depth=1"),
     "conformer": ("optimizer.lr=0.005", "batch=16", "model.net.depth=1", "model.net.dropout=0"),
 }
@@ -57,7 +59,7 @@ def newest() -> Path:
 
 
 def test_the_families_are_counted():
-    assert len(FAMILIES) == 80
+    assert len(FAMILIES) == 90
     assert len(paths.options("optimizer")) == 10
     assert len(paths.options("schedule")) == 9
     assert len(paths.options("data")) == 48

@@ -4,16 +4,26 @@ Athalye et al. 2018, arXiv:1802.00420; Carlini et al. 2019, arXiv:1902.06705; th
 2020, arXiv:2003.01690). A check that fails is a warning about the evaluation, not about the net.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import Tensor
 
+from dlcli.attacks.ensemble import AutoAttack
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.noise import Noise
 from dlcli.attacks.objective import Classifier, cross_entropy, margin, read, slope
 from dlcli.attacks.pgd import PGD
+from dlcli.attacks.shared import Learned
+from dlcli.attacks.square import Square
 from dlcli.attacks.threat import Attack
+
+QUERIES = 200  # of the attack without gradients
+MORE = 0.003  # share of the examples that may be won in addition by twice the effort
 
 
 class Check(NamedTuple):
@@ -31,15 +41,36 @@ def masking(classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, attack:
         logits = read(classifier, x)
         target = attack.targets(logits, y, index)
         left = margin(read(classifier, x_adv.to(x)), y, target) > 0  # the attack did not win these
-    threat: dict[str, Any] = {"eps": attack.eps, "norm": attack.norm, "target": attack.target, "seed": attack.seed}
-    return [
-        slopes(classifier, x, y),
-        logits_not_shares(logits),
-        repeats(classifier, x),
-        finds_no_more("one step", FGSM(**threat), classifier, x, y, index, left),
-        finds_no_more("noise", Noise(**threat, draws=20), classifier, x, y, index, left),
-        unbounded(classifier, x, y, index, attack),
-    ]
+    found = [slopes(classifier, x, y), logits_not_shares(logits), repeats(classifier, x), static(classifier, x)]
+    if attack.norm not in ("linf", "l2", "l1") or attack.bound == float("inf"):
+        return found  # nothing to compare with
+    rest = (x[left], y[left], index[left])
+    for name, weak in weaker(attack):
+        found.append(finds_no_more(name, weak, classifier, *rest, len(x)))
+    if attack.norm in ("linf", "l2"):
+        found.append(unbounded(classifier, x, y, index, attack))
+    return found
+
+
+def weaker(attack: Attack) -> Iterator[tuple[str, Attack]]:
+    """Yield the attacks that an attack should beat, or that should add next to nothing, with the names of the checks.
+
+    One without gradients, or with one change for all pictures, need beat noise only.
+    """
+    threat: dict[str, Any] = {"norm": attack.norm, "target": attack.target, "seed": attack.seed, "stop": True}
+    yield "noise", Noise(**threat, eps=attack.bound, draws=20)
+    if not attack.gradients or isinstance(attack, Learned):
+        return
+    if attack.norm in FGSM.norms:
+        yield "one step", FGSM(**threat, eps=attack.bound)
+        yield "no gradients", Square(**threat, eps=attack.bound, queries=QUERIES)
+    if isinstance(attack, AutoAttack):
+        return  # which is itself the answer to weak attacks
+    yield "smaller eps", replace(attack, eps=attack.bound / 2, stop=True)
+    for key in ("steps", "restarts"):
+        count = getattr(attack, key, None)
+        if count is not None and (key == "steps" or getattr(attack, "random_start", True)):
+            yield f"twice the {key}", replace(attack, **{key: 2 * count}, stop=True)
 
 
 def slopes(classifier: Classifier, x: Tensor, y: Tensor) -> Check:
@@ -63,22 +94,52 @@ def repeats(classifier: Classifier, x: Tensor) -> Check:
     return Check("repeatable", spread <= 1e-4, f"five answers differ by up to {spread:.2g}")
 
 
+def static(classifier: Classifier, x: Tensor) -> Check:
+    """The net computes no gradients of its own: one that optimizes within its answer changes as it is attacked."""
+    with gradients_counted() as count, torch.no_grad():
+        read(classifier, x[:2])
+    found = f"{count[0]} gradients are computed within an answer" if count[0] else "no gradients within an answer"
+    return Check("static", count[0] == 0, found)
+
+
+@contextmanager
+def gradients_counted() -> Iterator[list[int]]:
+    """Count calls of autograd while the context lasts."""
+    count = [0]
+
+    def counting(act: Any) -> Any:
+        def counted(*given: Any, **named: Any) -> Any:
+            count[0] += 1
+            return act(*given, **named)
+
+        return counted
+
+    autograd = torch.autograd
+    with (
+        mock.patch.object(autograd, "grad", counting(autograd.grad)),
+        mock.patch.object(autograd, "backward", counting(autograd.backward)),
+    ):
+        yield count
+
+
 @torch.no_grad()
 def finds_no_more(
-    name: str, weak: Attack, classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, left: Tensor
+    name: str, weak: Attack, classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, count: int
 ) -> Check:
-    """A weaker attack wins nothing that the attack left."""
-    target = weak.targets(read(classifier, x), y, index)
-    won = left & (margin(read(classifier, weak(classifier, x, y, index)), y, target) < 0)
-    more = int(won.sum())
-    return Check(name, more == 0, f"{type(weak).__name__} wins {more} of {int(left.sum())} examples left by the attack")
+    """Another attack wins nothing, or next to nothing, of the pictures that the attack left; `count` were attacked."""
+    more = 0
+    if len(x):
+        target = weak.targets(read(classifier, x), y, index)
+        more = int((margin(read(classifier, weak(classifier, x, y, index)), y, target) < 0).sum())
+    allowed = MORE * count if name.startswith("twice") else 0
+    return Check(name, more <= allowed, f"{type(weak).__name__} wins {more} of {len(x)} examples left by the attack")
 
 
 @torch.no_grad()
 def unbounded(classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, attack: Attack) -> Check:
     """Without a bound every picture can become any other, so that no more than chance is left."""
     whole = 1.0 if attack.norm == "linf" else x[0].numel() ** 0.5
-    free = PGD(eps=whole, norm=attack.norm, seed=attack.seed, step_size=whole / 10, steps=20, loss="margin")
+    free = PGD(eps=whole, norm=attack.norm, seed=attack.seed, step_size=whole / 10, steps=20, loss="margin", stop=True)
     logits = read(classifier, free(classifier, x, y, index))
     left, chance = (logits.argmax(1) == y).float().mean().item(), 1 / logits.shape[1]
     return Check("unbounded", left <= chance, f"accuracy {left:.1%} without a bound, where chance is {chance:.1%}")

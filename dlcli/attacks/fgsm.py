@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dlcli.attacks import ball
+from dlcli.attacks.best import Cases
 from dlcli.attacks.objective import LOSSES, Classifier, slope
 from dlcli.attacks.threat import Attack, demand
 
@@ -25,7 +26,8 @@ class FGSM(Attack):
         super().__post_init__()
         demand(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES), "cross_entropy")
 
-    def search(self, classifier: Classifier, x: Tensor, y: Tensor, target: Tensor | None, index: Tensor) -> Tensor:
+    def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the pictures after the step."""
+        x, y, target = cases.x, cases.y, cases.target
         gradient, _ = slope(classifier, x, lambda logits: LOSSES[self.loss](logits, y, target))
         return ball.project(x - self.eps * ball.direction(gradient, self.norm), x, self.eps, self.norm)

@@ -5,18 +5,23 @@ arXiv:1902.06705).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dlcli.attacks import ball
-from dlcli.attacks.objective import Classifier, margin, read
+from dlcli.attacks.best import Best, Cases
+from dlcli.attacks.objective import Classifier, read
 from dlcli.attacks.threat import Attack, demand
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Attack):
     """Draw noise from the surface of the ball `draws` times and keep what hurts each example most."""
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    gradients: ClassVar[bool] = False
 
     draws: int = 1
 
@@ -25,12 +30,14 @@ class Noise(Attack):
         super().__post_init__()
         demand(self.draws >= 1, "draws", self.draws, "at least 1", 10)
 
-    def search(self, classifier: Classifier, x: Tensor, y: Tensor, target: Tensor | None, index: Tensor) -> Tensor:
+    def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the noisy pictures of lowest margin."""
-        best, lowest = x, torch.full(y.shape, torch.inf, device=x.device)
+        best = Best(cases.x, torch.full(cases.y.shape, torch.inf, device=cases.x.device), self.stop)
         for draw in range(self.draws):
-            noisy = ball.surface(x, self.eps, self.norm, self.seed, draw, index)
-            value = margin(read(classifier, noisy), y, target)
-            best = torch.where(ball.per_example(value < lowest, x), noisy, best)
-            lowest = torch.minimum(value, lowest)
-        return best
+            rows = best.open()
+            if not len(rows):
+                break
+            part = cases.at(rows)
+            noisy = ball.surface(part.x, self.eps, self.norm, self.seed, draw, part.numbers)
+            best.offer(rows, noisy, part.margin(read(classifier, noisy)))
+        return best.x

@@ -1,19 +1,24 @@
 """Projected gradient descent from random starts (Madry et al. 2018, arXiv:1706.06083).
 
-    x_{k+1} = P(x_k - a d(g_k))         P: projection on the ball around x and on [0, 1]; d: steepest direction
+    v_{k+1} = m v_k + g_k / |g_k|_1             m: momentum; without it v is the gradient g itself
+    x_{k+1} = P(x_k - a d(v_{k+1}))             P: projection on the ball around x and on [0, 1]; d: steepest direction
 
 Of all pictures that a walk comes by, over all restarts, each example keeps the one with the lowest margin: the last is
-not always the best. Without random starts it is the iterative attack of Kurakin et al. 2017, arXiv:1607.02533.
+not always the best. Without random starts it is the iterative attack of Kurakin et al. 2017, arXiv:1607.02533 (BIM);
+with momentum that of Dong et al. 2018, arXiv:1710.06081 (MI-FGSM). Steps in l1 move the few pixels that matter most
+(Tramer and Boneh 2019, arXiv:1904.13000). A net that answers at random is attacked by its mean over `eot` answers
+(Athalye et al. 2018, arXiv:1707.07397).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dlcli.attacks import ball
-from dlcli.attacks.objective import LOSSES, Classifier, margin, read, slope
+from dlcli.attacks.best import Best, Cases
+from dlcli.attacks.objective import LOSSES, Classifier, read, slope
 from dlcli.attacks.threat import Attack, demand
 
 REACH = 2.5  # steps of 2.5 eps / steps can cross the ball and walk along its surface
@@ -23,11 +28,15 @@ REACH = 2.5  # steps of 2.5 eps / steps can cross the ball and walk along its su
 class PGD(Attack):
     """Walk down the loss in the ball, `restarts` times from random starts, and keep the best of each example."""
 
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+
     steps: int = 40
     step_size: float | None = None
     restarts: int = 1
     random_start: bool = True
+    momentum: float = 0.0
     loss: str = "cross_entropy"
+    eot: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -37,30 +46,45 @@ class PGD(Attack):
         sized = self.step_size is None or 0 < self.step_size < float("inf")
         demand(sized, "step_size", self.step_size, "above 0, or null for 2.5 eps / steps", "null")
         demand(self.random_start or self.restarts == 1, "restarts", self.restarts, "1 without random starts", 1)
+        demand(0 <= self.momentum <= 1, "momentum", self.momentum, "a share of the way before, from 0 to 1", 0.9)
         demand(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES), "cross_entropy")
+        demand(self.eot >= 1, "eot", self.eot, "at least 1", 10)
 
-    def search(self, classifier: Classifier, x: Tensor, y: Tensor, target: Tensor | None, index: Tensor) -> Tensor:
+    def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the pictures of lowest margin."""
-        best, lowest = x, margin(read(classifier, x), y, target)
+        best = Best(cases.x, cases.margin(read(classifier, cases.x, self.eot)), self.stop)
         for restart in range(self.restarts):
-            for candidate, logits in self._walk(classifier, x, y, target, self._start(x, restart, index)):
-                value = margin(logits, y, target)
-                better = value < lowest
-                best = torch.where(ball.per_example(better, x), candidate, best)
-                lowest = torch.where(better, value, lowest)
-        return best
+            rows = best.open()
+            if len(rows):
+                self._walk(classifier, cases.at(rows), rows, restart, best)
+        return best.x
 
-    def _start(self, x: Tensor, restart: int, index: Tensor) -> Tensor:
-        """Return where a walk begins; the streams of a restart are its own."""
-        return ball.inside(x, self.eps, self.norm, self.seed, 2 * restart, index) if self.random_start else x
+    def _walk(self, classifier: Classifier, cases: Cases, rows: Tensor, restart: int, best: Best) -> None:
+        """Offer the pictures on the way from one start; the random numbers of a restart are its own."""
+        here = cases.x
+        if self.random_start:
+            here = ball.inside(cases.x, self.eps, self.norm, self.seed, 2 * restart, cases.numbers)
+        velocity = torch.zeros_like(here)
+        for step in range(self.steps):
+            gradient, logits = self._slope(classifier, here, cases, restart * self.steps + step)
+            going = best.offer(rows, here, cases.margin(logits))
+            if not going.all():
+                rows, cases, here = rows[going], cases.at(going), here[going]
+                gradient, velocity = gradient[going], velocity[going]
+            if not len(rows):
+                return
+            velocity = self._velocity(velocity, gradient)
+            here = self._moved(here, velocity, cases.x)
+        best.offer(rows, here, cases.margin(read(classifier, here, self.eot)))
 
-    def _walk(
-        self, classifier: Classifier, x: Tensor, y: Tensor, target: Tensor | None, here: Tensor
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the pictures on the way with their logits."""
+    def _slope(self, classifier: Classifier, here: Tensor, cases: Cases, step: int) -> tuple[Tensor, Tensor]:
+        return slope(classifier, here, lambda logits: LOSSES[self.loss](logits, cases.y, cases.target), self.eot)
+
+    def _velocity(self, velocity: Tensor, gradient: Tensor) -> Tensor:
+        """Return what the next step follows."""
+        return self.momentum * velocity + ball.unit_sum(gradient) if self.momentum else gradient
+
+    def _moved(self, here: Tensor, velocity: Tensor, x: Tensor) -> Tensor:
+        """Return the pictures after a step."""
         stride = REACH * self.eps / self.steps if self.step_size is None else self.step_size
-        for _ in range(self.steps):
-            gradient, logits = slope(classifier, here, lambda logits: LOSSES[self.loss](logits, y, target))
-            yield here, logits
-            here = ball.project(here - stride * ball.direction(gradient, self.norm), x, self.eps, self.norm)
-        yield here, read(classifier, here)
+        return ball.project(ball.step(here, velocity, stride, self.norm), x, self.eps, self.norm)

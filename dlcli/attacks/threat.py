@@ -5,16 +5,19 @@ no mode, no weights. Put the net into eval mode first; in train mode BatchNorm w
 All arithmetic is float32, whatever precision surrounds it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.objective import Classifier, read
 from dlcli.attacks.randomness import uniform
 from dlcli.errors import ConfigError
 
-NORMS = ("linf", "l2")
+MOST = 9  # classes that target=all aims at
 TARGETS = -1  # the stream of random numbers that targets are drawn from
 
 
@@ -28,21 +31,41 @@ def demand(holds: bool, key: str, value: object, rule: str, example: object) -> 
 class Attack:
     """A search for adversarial examples within `eps`, measured in `norm`, of pictures in [0, 1].
 
-    target: None (any wrong class), "least" (likely class of the clean picture), "random" (other class), or a class.
+    target: None (any wrong class), "least" (likely class of the clean picture), "random" (other class), a class, or
+    "all" (the nine likeliest other classes in turn; the example keeps its worst case).
+    stop: leave an example alone once it is won. Which ones are won stays the same; their pictures are then the first
+    that were found, not the worst.
     """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    gradients: ClassVar[bool] = True  # False: the attack asks for outputs only
 
     eps: float
     norm: str = "linf"
     target: str | int | None = None
     seed: int = 0
+    stop: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        demand(0 <= self.eps < float("inf"), "eps", self.eps, "a distance of at least 0, in pixels of [0, 1]", 0.1)
-        demand(self.norm in NORMS, "norm", self.norm, "linf or l2", "linf")
+        rule = "a distance of at least 0, in pixels of [0, 1]"
+        demand(self.bound >= 0, "eps", self.eps, rule, 0.1)
+        far = self.norm == "linf" and 1 < self.bound < float("inf")
+        demand(not far, "eps", self.eps, f"{rule}, of which 1 is the largest; divide by 255", f"{self.bound / 255:.3g}")
+        demand(self.norm in self.norms, "norm", self.norm, " or ".join(self.norms), self.norms[0])
         number = isinstance(self.target, int) and not isinstance(self.target, bool) and self.target >= 0
-        known = number or self.target in (None, "least", "random")
-        demand(known, "target", self.target, "null, least, random or the index of a class", "least")
+        known = number or self.target in (None, "least", "random", "all")
+        demand(known, "target", self.target, "null, least, random, all or the index of a class", "least")
+
+    @property
+    def bound(self) -> float:
+        """The size of the ball."""
+        demand(self.eps is not None and self.eps < float("inf"), "eps", self.eps, "a number", 0.1)
+        return self.eps
+
+    def fitted(self, classifier: Classifier, batches: Iterable[Any]) -> "Attack":
+        """Return the attack after it has learned what it may from other examples, batches with x and y."""
+        return self
 
     def __call__(self, classifier: Classifier, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """Return adversarial pictures for pictures x (B, C, H, W), classes y (B,), examples numbered `index` (B,).
@@ -55,20 +78,22 @@ class Attack:
         if self.eps == 0 or len(x) == 0:
             return x.clone()
         with torch.autocast(x.device.type, enabled=False), torch.no_grad():
+            if self.target == "all":
+                return self._worst_target(classifier, Cases(x, y, None, index))
             target = None if self.target is None else self.targets(read(classifier, x), y, index)
-            found = self.search(classifier, x, y, target, index)
+            found = self.search(classifier, Cases(x, y, target, index))
         if target is None:
             return found
         there = (y == target).view(-1, *[1] * (x.ndim - 1))
         return torch.where(there, x, found)
 
-    def search(self, classifier: Classifier, x: Tensor, y: Tensor, target: Tensor | None, index: Tensor) -> Tensor:
+    def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the adversarial pictures; eps is above 0."""
         raise NotImplementedError
 
     def targets(self, logits: Tensor, y: Tensor, index: Tensor) -> Tensor | None:
-        """Return the wanted classes (B,) given the logits (B, C) of the clean pictures, or None without a target."""
-        if self.target is None:
+        """Return the wanted classes (B,) given the logits (B, C) of the clean pictures, or None where any will do."""
+        if self.target in (None, "all"):
             return None
         classes = logits.shape[1]
         if self.target == "least":
@@ -76,8 +101,30 @@ class Attack:
         if self.target == "random":
             draw = uniform(self.seed, TARGETS, index, 1).squeeze(1)
             return (y + 1 + (draw * (classes - 1)).long()) % classes
-        demand(int(self.target) < classes, "target", self.target, f"a class below {classes}", classes - 1)
-        return torch.full_like(y, int(self.target))
+        demand(int(self.target or 0) < classes, "target", self.target, f"a class below {classes}", classes - 1)
+        return torch.full_like(y, int(self.target or 0))
+
+    def judge(self, cases: Cases, found: Tensor, logits: Tensor) -> Tensor:
+        """Return (B,) what the pictures found are worth, given their logits: the lower the better."""
+        return cases.margin(logits)
+
+    def _worst_target(self, classifier: Classifier, cases: Cases) -> Tensor:
+        """Aim at every other class in turn, and keep what hurts most."""
+        logits = read(classifier, cases.x)
+        best = Best(cases.x, self.judge(cases, cases.x, logits), self.stop)
+        for target in rivals(logits, cases.y)[:, :MOST].unbind(1):
+            rows = best.open()
+            if not len(rows):
+                break
+            part = cases.at(rows)
+            found = self.search(classifier, part._replace(target=target[rows]))
+            best.offer(rows, found, self.judge(part, found, read(classifier, found)))
+        return best.x
+
+
+def rivals(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the other classes (B, classes - 1), the likeliest first."""
+    return logits.scatter(1, y.unsqueeze(1), -torch.inf).sort(dim=1, descending=True, stable=True).indices[:, :-1]
 
 
 def demand_pixels(x: Tensor) -> None:

@@ -37,11 +37,20 @@ def verify(x: Tensor, x_adv: Tensor, *, eps: float, norm: str) -> Verdict:
     _forbid(~clean.isfinite() | (clean < 0) | (clean > 1), clean, "clean pixel", "lie in [0, 1]")
     _forbid(~moved.isfinite(), moved, "adversarial pixel", "be finite")
     _forbid((moved < 0) | (moved > 1), moved, "adversarial pixel", "lie in [0, 1]")
-    distance = torch.linalg.vector_norm(moved - clean, ord={"linf": torch.inf, "l2": 2}[norm], dim=1)
+    distance = _distance(moved - clean, x.shape, norm)
     _forbid(distance > eps + SLACK, distance, f"{norm} distance", f"be at most eps={eps}")
     changed = int((moved != clean).any(1).sum())
     largest, mean = (distance.max().item(), distance.mean().item()) if len(distance) else (0.0, 0.0)
     return Verdict(len(x), changed, largest, mean)
+
+
+def _distance(change: Tensor, shape: torch.Size, norm: str) -> Tensor:
+    """Return the sizes of changes (B, pixels); l0 counts places where any channel differs, none bounds nothing."""
+    if norm == "none":
+        return torch.zeros(len(change), dtype=torch.float64)
+    if norm == "l0":
+        return (change.view(shape[0], shape[1], -1) != 0).any(1).sum(1).double()
+    return torch.linalg.vector_norm(change, ord={"linf": torch.inf, "l2": 2, "l1": 1}[norm], dim=1)
 
 
 def _forbid(bad: Tensor, values: Tensor, what: str, rule: str) -> None:

@@ -124,9 +124,10 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def nearest(key: str, leaves: dict[str, Any], verb: str, selected: Choices) -> str:
     """Name the group or the known keys that look most like a mistaken one."""
-    if group := get_close_matches(key, paths.groups(), 1, 0.75):
-        options = list(paths.options(group[0]))
-        return f"did you mean {group[0]}? options: {', '.join(options[:MOST])}{', ...' if options[MOST:] else ''}"
+    if "." not in key and (group := get_close_matches(key, paths.groups(), 1, 0.75)):
+        return f"did you mean {group[0]}? options: {first(list(paths.options(group[0])))}"
+    if others := having(key):
+        return f"{key.split('.')[0]}={others[0]} has it{also(others[1:])}"
     leaves = {leaf: value for leaf, value in leaves.items() if not isinstance(value, dict)}
     near = get_close_matches(key, leaves, 2, 0.6)
     last = key.split(".")[-1]
@@ -136,6 +137,23 @@ def nearest(key: str, leaves: dict[str, Any], verb: str, selected: Choices) -> s
     return (
         "did you mean " + " or ".join(f"{leaf}{explain(leaf, leaves[leaf], verb, selected)}" for leaf in near[:2]) + "?"
     )
+
+
+def having(key: str) -> list[str]:
+    """Return the options of a group that have a key which the chosen option has not."""
+    group, _, rest = key.partition(".")
+    files = paths.options(group).items() if group in paths.groups() else ()
+    return [option for option, path in files if rest in {entry.key for entry in catalog.entries(path)}]
+
+
+def also(names: Sequence[str]) -> str:
+    """Return in brackets who else there is."""
+    return f" (and {first(names)})" if names else ""
+
+
+def first(names: Sequence[str]) -> str:
+    """Return names in a row, cut where it gets too long."""
+    return f"{', '.join(names[:MOST])}{', ...' if names[MOST:] else ''}"
 
 
 def explain(key: str, default: Any, verb: str, selected: Choices) -> str:
@@ -184,13 +202,16 @@ def missing_facts(config: Any) -> list[str]:
 
     faults = []
     asked = [(part, str(value)) for part in ("model", "augment") for _, value in flatten(config.get(part, {}))]
-    for part, fact in sorted({(part, value[7:-1]) for part, value in asked if value.startswith("${data.")}):
-        if fact not in config.data:
-            having = [
-                name for name, path in paths.options("data").items() if fact in {e.key for e in catalog.entries(path)}
-            ]
+    needed = {(part, value[7:-1]) for part, value in asked if value.startswith("${data.")}
+    for part in ("model", "augment"):
+        facts = sorted(fact for of, fact in needed if of == part and fact not in config.data)
+        if facts:
+            known = {name: {e.key for e in catalog.entries(path)} for name, path in paths.options("data").items()}
+            fitting = [name for name, keys in known.items() if keys.issuperset(facts)]
             data = OmegaConf.select(config, "data.name")
-            faults.append(f"data={data} has no {fact}, which this {part} needs; data that has it: {', '.join(having)}")
+            faults.append(
+                f"data={data} has no {', '.join(facts)}, which this {part} needs; data that has: {first(fitting)}"
+            )
     return faults
 
 

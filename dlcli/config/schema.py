@@ -112,6 +112,7 @@ ROOT: dict[str, Kind | None] = {
     "resume": Kind(str, null=True),
     "committee": Kind(list),
     "judge": Kind(str, null=True),
+    "certify": Kind(int, 0),
     "text": Kind(str, null=True),
     "samples": Kind(int, 50),
     "views": Kind(str, choices=("none", "mirror", "shift")),
@@ -125,6 +126,7 @@ ROOT: dict[str, Kind | None] = {
     "layer": Kind(str, null=True),
     "explain": Kind(str, choices=("classes", "worst")),
     "attack.eps": Kind(float, 0, null=True, many=True),
+    "attack.target": None,  # a word or a class, checked where the classes are known
     "attack.step_size": Kind(float, 0, open=True, null=True),
     **{f"attack.{key}": COUNT for key in ("draws", "eot", "searches", "candidates", "passes", "turns", "shifts")},
     **{f"attack.{key}": Kind(float, 0) for key in ("confidence", "degrees")},

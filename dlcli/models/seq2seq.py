@@ -125,7 +125,8 @@ class Seq2Seq(Model):
 
     def report(self, measured: dict[str, Tensor]) -> dict[str, Any]:
         x, y = measured["x"], measured["y"]
-        guesses = torch.cat([self.translate(some.to(self.heard.device), self.beam).cpu() for some in x.split(ROWS)])
+        parts = [self.translate(some.to(self.heard.device), self.beam).cpu() for some in x.split(ROWS)]
+        guesses = torch.cat([widened(part, self.context) for part in parts])
         pairs = self.pairs(guesses, y)
         told = [
             {"source": self.source.spell(row), "translation": guess, "reference": truth}

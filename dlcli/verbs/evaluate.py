@@ -12,6 +12,7 @@ from dlcli.log import FOREVER, Log
 from dlcli.run import Run
 from dlcli.seeing.views import chosen
 from dlcli.text import printable
+from dlcli.verbs.certify import certified
 from dlcli.verbs.codes import look, stage
 from dlcli.verbs.common import load_data, pick_device, split_of
 from dlcli.verbs.judge import judged
@@ -41,7 +42,7 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
         report |= maps(model, examples, config["points"])
         worst = mistakes(model, examples, measured, config["mistakes"])
         report |= see(model, examples, measured, views, config)
-    report |= look(scene, of_codes, measured, config["seed"]) | verdict
+    report |= look(scene, of_codes, measured, config["seed"]) | verdict | certified(model, examples, config)
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     numbers = {name: value for name, value in report.items() if name not in figures}
     write(run, config, scores, numbers, figures, worst)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dlcli.attacks.checks import masking
+from dlcli.attacks.ensemble import AutoAttack
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.pgd import PGD
 
@@ -34,18 +35,26 @@ class Random:
         return NET(x + 0.01 * torch.randn(x.shape, generator=self.generator))
 
 
+def inner_step(x):
+    """Purify pictures by a gradient step of one's own, as some defences do."""
+    with torch.enable_grad():
+        z = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(NET(z).logsumexp(1).sum(), z)
+    return x + 0.01 * gradient
+
+
 def failed(classifier, attack, x_adv=None) -> set[str]:
     y = NET(X).argmax(1)
     x_adv = attack(classifier, X, y, INDEX) if x_adv is None else x_adv
     return {check.name for check in masking(classifier, X, y, INDEX, attack, x_adv) if not check.passed}
 
 
-PLAIN = PGD(eps=0.15, steps=20)
+PLAIN = PGD(eps=0.15, steps=40, restarts=3, loss="margin")
 
 
 def test_an_honest_net_raises_no_flag():
-    assert failed(NET, PLAIN) == set()
-    assert failed(NET, PGD(eps=0.5, norm="l2", steps=20, target="least")) == set()
+    assert failed(NET, AutoAttack(eps=0.15, steps=30, queries=100)) == set()
+    assert failed(NET, PGD(eps=1.5, norm="l2", target="least", restarts=2, loss="margin")) == set()
 
 
 @pytest.mark.parametrize(
@@ -55,15 +64,30 @@ def test_an_honest_net_raises_no_flag():
         (lambda x: NET(x).softmax(1), {"logits"}),
         (Random(), {"repeatable"}),
         (lambda x: NET(x.detach()), {"gradients", "unbounded"}),
+        (lambda x: torch.ones(len(x), 4), {"gradients"}),
+        (lambda x: NET(inner_step(x)), {"static"}),
     ],
-    ids=["quantized", "probabilities", "random", "detached"],
+    ids=["quantized", "probabilities", "random", "detached", "constant", "optimizing"],
 )
 def test_a_net_that_hides_its_gradients_raises_its_flags(classifier, flags):
     assert flags <= failed(classifier, PLAIN)
 
 
 def test_an_attack_that_does_nothing_is_shown_up_by_one_step_and_by_noise():
-    assert failed(NET, PGD(eps=0.3), X) == {"one step", "noise"}
+    assert failed(NET, PGD(eps=0.3), X) >= {"one step", "noise", "no gradients", "smaller eps"}
+
+
+def test_a_net_of_extreme_logits_keeps_its_gradients_and_its_robust_accuracy():
+    """Cross-entropy underflows at a temperature of 1/1000; log-odds do not, so there is nothing to flag."""
+    y = NET(X).argmax(1)
+    sure = lambda x: 1000 * NET(x)  # noqa: E731
+    robust = [(net(PLAIN(net, X, y, INDEX)).argmax(1) == y).sum() for net in (NET, sure)]
+    assert abs(robust[0] - robust[1]) <= 1
+    assert "gradients" not in failed(sure, PLAIN)
+
+
+def test_an_attack_of_few_steps_is_shown_up_by_twice_as_many():
+    assert "twice the steps" in failed(NET, PGD(eps=0.2, steps=2, step_size=0.02, random_start=False))
 
 
 def test_one_step_is_shown_up_by_noise_where_gradients_mislead():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.attacks import ball, fgsm, objective, pgd
+from dlcli.attacks.best import Best
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.noise import Noise
 from dlcli.attacks.pgd import PGD
@@ -262,26 +263,20 @@ def floored_direction(gradient, norm):
     return gradient.sign() if norm == "linf" else gradient / ball.per_example(square.sqrt(), gradient)
 
 
-def walk_around_previous(self, classifier, x, y, target, here):
-    for _ in range(self.steps):
-        gradient, logits = objective.slope(classifier, here, lambda z: objective.margin(z, y, target))
-        yield here, logits
-        stride = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
-        here = ball.project(here - stride * ball.direction(gradient, self.norm), here, self.eps, self.norm)
-    yield here, classifier(here)
+def around_previous(self, here, velocity, x):
+    return honest["moved"](self, here, velocity, here)
 
 
-def last_search(self, classifier, x, y, target, index):
-    for restart in range(self.restarts):
-        for candidate, _ in self._walk(classifier, x, y, target, self._start(x, restart, index)):
-            best = candidate
-    return best
+def last_offer(self, rows, candidates, value):
+    self.x[rows], self.value[rows] = candidates, value
+    return torch.ones_like(value, dtype=torch.bool)
 
 
-def best_restart_of_the_batch(self, classifier, x, y, target, index):
-    """Choose one restart for the whole batch."""
-    ends = [list(self._walk(classifier, x, y, target, self._start(x, r, index)))[-1] for r in range(self.restarts)]
-    return min(ends, key=lambda end: objective.margin(end[1], y, target).mean())[0]
+def offer_for_all(self, rows, candidates, value):
+    """Choose one candidate for the whole batch."""
+    if value.mean() < self.value[rows].mean():
+        self.x[rows], self.value[rows] = candidates, value
+    return torch.ones_like(value, dtype=torch.bool)
 
 
 def start_by_generator(x, eps, norm, seed, stream, index):
@@ -299,7 +294,7 @@ def softmax_loss(logits, y, target=None):
     return -logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1).log()
 
 
-def accumulating_slope(classifier, x, value):
+def accumulating_slope(classifier, x, value, draws=1):
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         logits = classifier(x)
@@ -311,11 +306,11 @@ def deaf_targets(logits, y, target=None):
     return objective.margin(logits, y)
 
 
-honest = {"project": ball.project, "inside": ball.inside, "direction": ball.direction, "slope": objective.slope}
+honest = {"project": ball.project, "inside": ball.inside, "direction": ball.direction, "moved": PGD._moved}
 BROKEN = {  # what is put where, and the exam that has to notice
     "step up": ([(ball, "direction", lambda g, norm: -honest["direction"](g, norm))], "linear"),
     "no projection": ([(ball, "project", lambda moved, x, eps, norm: moved.clamp(0, 1))], "threat_model"),
-    "projection on previous": ([(PGD, "_walk", walk_around_previous)], "threat_model"),
+    "projection on previous": ([(PGD, "_moved", around_previous)], "threat_model"),
     "no clamp": ([(ball, "project", no_clamp)], "threat_model"),
     "start plus eps": ([(ball, "inside", start_plus_eps)], "threat_model"),
     "l1 for l2": ([(ball, "project", shrink_by_sum)], "linear"),
@@ -323,8 +318,8 @@ BROKEN = {  # what is put where, and the exam that has to notice
     "short steps": ([(pgd, "REACH", 0.2)], "linear_in_the_box"),
     "norm over the batch": ([(ball, "direction", batch_norm_direction)], "neighbours"),
     "absolute floor": ([(ball, "direction", floored_direction)], "tiny_gradients"),
-    "last, not best": ([(PGD, "search", last_search)], "nested"),
-    "one restart for all": ([(PGD, "search", best_restart_of_the_batch)], "neighbours"),
+    "last, not best": ([(Best, "offer", last_offer)], "nested"),
+    "one restart for all": ([(Best, "offer", offer_for_all)], "neighbours"),
     "generator for starts": ([(ball, "inside", start_by_generator)], "neighbours"),
     "probabilities": ([(objective.LOSSES, "cross_entropy", softmax_loss)], "certain_net"),
     "target ignored": ([(objective.LOSSES, "cross_entropy", deaf_targets)], "targets"),

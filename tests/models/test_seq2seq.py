@@ -140,6 +140,15 @@ def test_agreement_of_texts():
     assert agreement([("A cat runs .", "a cat runs ."), ("1", "1")]) == {"bleu": pytest.approx(100), "exact": 0.5}
 
 
+def test_translations_of_any_length_stand_in_one_report(monkeypatch):
+    monkeypatch.setattr("dlcli.models.seq2seq.ROWS", 1)
+    model = rule()
+    measured = model.measure(BATCH)
+    told = iter(range(2, 2 + len(BATCH.x)))
+    monkeypatch.setattr(model, "translate", lambda x, beam: torch.full((1, next(told)), 3))  # ever longer
+    assert len(model.report(measured)["translations"]) == len(BATCH.x)
+
+
 def test_the_report_translates_and_draws():
     model = rule()
     report = model.report(model.measure(BATCH))

@@ -1,0 +1,111 @@
+"""Attacks that look for the smallest change, against distances in closed form."""
+
+import pytest
+import torch
+from torch import nn
+
+from dlcli.attacks import ball
+from dlcli.attacks.carlini import CarliniWagner
+from dlcli.attacks.deepfool import DeepFool
+from dlcli.attacks.verify import verify
+
+COUNT, SIZE = 32, 16
+INDEX = torch.arange(COUNT)
+
+
+def middling(seed: int = 0) -> torch.Tensor:
+    """Pictures far from the walls of the box."""
+    return 0.4 + 0.2 * torch.rand(COUNT, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def linear(classes: int = 5) -> nn.Module:
+    generator = torch.Generator().manual_seed(4)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE, classes)).eval()
+    net[1].weight.data = torch.randn(classes, SIZE, generator=generator)
+    net[1].bias.data = -net[1].weight.data.sum(1) / 2 + 0.1 * torch.randn(classes, generator=generator)
+    return net
+
+
+def curved(classes: int = 5) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE, 24), nn.Tanh(), nn.Linear(24, classes)).eval()
+        net[1].weight.data *= 3
+        return net
+
+
+def true_distance(net, x, y, dual: int) -> torch.Tensor:
+    """Return the distance to each other class, infinite for the own: margin over the dual norm of the slopes."""
+    w, z = net[1].weight.data, net(x).detach()
+    gap = z.gather(1, y.unsqueeze(1)) - z
+    slope = (w[y].unsqueeze(1) - w.unsqueeze(0)).norm(p=dual, dim=2)
+    return (gap / slope).scatter(1, y.unsqueeze(1), torch.inf)
+
+
+@pytest.mark.parametrize(
+    ("attack", "dual", "factor"),
+    [
+        (DeepFool(norm="l2"), 2, 1.02),
+        (DeepFool(norm="linf"), 1, 1.02),
+        (CarliniWagner(target="all", steps=100, searches=7, rate=0.01), 2, 1.05),
+    ],
+    ids=["deepfool l2", "deepfool linf", "cw"],
+)
+@pytest.mark.parametrize("classes", [2, 5])
+def test_distances_on_a_linear_net_are_the_true_ones(attack, dual, factor, classes):
+    net, x = linear(classes), middling()
+    y = net(x).argmax(1)
+    truth = true_distance(net, x, y, dual).amin(1)
+    found = attack(net, x, y, INDEX)
+    size = ball.distance(found - x, attack.norm)
+    assert (net(found).argmax(1) != y).all()
+    assert (size >= truth * (1 - 1e-4)).all()
+    assert (size <= truth * factor).all()
+    assert (size / truth).median() <= 1.01
+
+
+@pytest.mark.parametrize("kind", [DeepFool, CarliniWagner])
+def test_a_target_is_reached_at_its_distance(kind):
+    attack = kind(target=3, steps=100)
+    net, x = linear(2 + 2), middling()
+    y = net(x).argmax(1)
+    w, z = net[1].weight.data, net(x).detach()
+    truth = (z.gather(1, y.unsqueeze(1)).squeeze(1) - z[:, 3]) / (w[y] - w[3]).norm(dim=1)  # at least, for class 3
+    found = attack(net, x, y, INDEX)
+    aimed = y != 3
+    assert (net(found).argmax(1)[aimed] == 3).all()
+    assert torch.equal(found[~aimed], x[~aimed])
+    assert (ball.distance(found - x, "l2")[aimed] >= truth[aimed] * (1 - 1e-4)).all()
+
+
+@pytest.mark.parametrize("kind", [DeepFool, CarliniWagner])
+def test_a_bound_gives_back_what_is_farther(kind):
+    net, x = curved(), middling()
+    y = net(x).argmax(1)
+    free = kind(steps=100)(net, x, y, INDEX)
+    size = ball.distance(free - x, "l2")
+    eps = size.median().item()
+    bound = kind(eps=eps, steps=100)(net, x, y, INDEX)
+    assert verify(x, bound, eps=eps, norm="l2").changed == (size <= eps).sum()
+    assert torch.equal(bound[size > eps], x[size > eps])
+    assert torch.equal(bound[size <= eps], free[size <= eps])
+
+
+def test_carlini_and_wagner_find_nothing_farther_than_deepfool():
+    net, x = curved(), middling()
+    y = net(x).argmax(1)
+    fool, optimized = (ball.distance(kind(steps=100)(net, x, y, INDEX) - x, "l2") for kind in (DeepFool, CarliniWagner))
+    assert (optimized <= fool * 1.01).float().mean() > 0.95
+
+
+def test_an_example_that_is_wrong_already_is_at_distance_zero():
+    net, x = curved(), middling()
+    y = (net(x).argmax(1) + 1) % 5
+    assert torch.equal(DeepFool()(net, x, y, INDEX), x)
+
+
+def test_a_constant_net_has_no_border():
+    x = middling()
+    y = torch.zeros(COUNT, dtype=torch.long)
+    for kind in (DeepFool, CarliniWagner):
+        assert torch.equal(kind(steps=3)(lambda x: torch.eye(4)[y], x, y, INDEX), x)

@@ -1,0 +1,232 @@
+"""`dl attack` from end to end: what it prints and writes, what it refuses, and that a kill changes nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import dlcli.verbs.assault as assault_module
+import dlcli.verbs.attack as attack_module
+from dlcli.attacks.fgsm import FGSM
+from dlcli.attacks.verify import verify
+
+TRAINED: dict[str, Path] = {}
+
+
+@pytest.fixture
+def run(dl, tmp_path_factory) -> Path:
+    """Return a small classifier of digits in this test's folder, trained once for all tests."""
+    if "one" not in TRAINED:
+        kept = tmp_path_factory.mktemp("kept")
+        for name, seed in (("one", 0), ("two", 1)):
+            words = ("model=mlp", "data=digits", "epochs=2", f"seed={seed}", f"paths.outputs={kept}/{name}")
+            assert dl("train", *words)[0] == 0
+            (TRAINED[name],) = Path(kept / name).glob("*/*")
+    for name, path in TRAINED.items():
+        shutil.copytree(path, Path("outputs") / name / path.name)
+    return next(Path("outputs/one").iterdir())
+
+
+def report(run: Path, start: str) -> dict:
+    (path,) = run.glob(f"attack-{start}*.json")
+    return json.loads(path.read_text())
+
+
+def test_a_report_says_what_was_done_to_whom_and_what_came_out(dl, run):
+    code, out, _ = dl("attack", str(run), "attack=pgd", "n=60", "checks=20", "batch=20")
+    assert code == 0
+    for word in ("clean accuracy", "robust accuracy", "success rate", "PASS gradients", "verified", "queries"):
+        assert word in out
+    found = report(run, "pgd-40")
+    assert found["threat"] == {"norm": "linf", "eps": 0.1, "target": None, "pixels": [0, 1], "knows": "the weights"}
+    assert found["attack"]["steps"] == 40
+    assert found["attack"]["restarts"] == 1
+    assert len(found["model"]) == 64
+    assert found["examples"] == 60
+    assert 0 < found["gradients"] <= found["queries"] <= 42
+    assert found["robust_accuracy"] < found["clean_accuracy"]
+    pairs = load_file(run / "attacks/pgd-40-linf-eps0.1.safetensors")
+    verdict = verify(pairs["clean"], pairs["adversarial"], eps=0.1, norm="linf")
+    assert verdict.largest == pytest.approx(found["largest"])
+    assert (run / "figures/attack-pgd-40-linf-eps0.1.png").stat().st_size > 3000
+    with Image.open(run / "attacks/pgd-40-linf-eps0.1.png") as sheet:
+        assert sheet.size == (7 * 28, 9 * 28)  # 60 pictures
+        assert sheet.mode == "L"
+    assert found["eight_bit"]["verified"]
+    assert not list((run / "attacks").glob(".parts*"))
+
+
+def test_a_curve_over_sizes_is_a_table_and_a_figure(dl, run):
+    code, out, _ = dl("attack", str(run), "attack=fgsm", "attack.eps=[0.2,0.05,0.1]", "n=60", "checks=20")
+    assert code == 0
+    assert "PASS monotone" in out
+    assert out.count("PASS gradients") == 1  # for the largest size
+    found = json.loads((run / "attack-fgsm-linf-curve.json").read_text())
+    assert found["eps"] == [0.05, 0.1, 0.2]
+    assert found["robust_accuracy"] == sorted(found["robust_accuracy"], reverse=True)
+    assert (run / "figures/attack-fgsm-linf-curve.png").exists()
+    assert report(run, "fgsm-linf-eps0.05")["robust_accuracy"] == found["robust_accuracy"][0]
+
+
+def test_a_kill_and_another_start_give_the_same(dl, run, monkeypatch):
+    words = ("attack", str(run), "attack=pgd", "attack.restarts=2", "n=60", "batch=20", "checks=0")
+    assert dl(*words, "out=whole")[0] == 0
+    honest, calls = assault_module.compute, []
+
+    def dying(*given):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return honest(*given)
+
+    monkeypatch.setattr(assault_module, "compute", dying)
+    assert dl(*words, "out=torn")[0] == 130
+    (parts,) = Path("torn").glob(".parts-*")
+    assert len(list(parts.glob("*.safetensors"))) == 2
+    (parts / "000001.safetensors").write_bytes(b"torn")
+    monkeypatch.setattr(assault_module, "compute", lambda *given: (calls.append(1), honest(*given))[1])
+    code, out, _ = dl(*words, "out=torn")
+    assert code == 0
+    assert "1 of 3 batches were there from before" in out
+    assert len(calls) == 4
+    name = "pgd-40x2-linf-eps0.1.safetensors"
+    whole, torn = load_file(f"whole/{name}"), load_file(f"torn/{name}")
+    assert all(torch.equal(whole[key], torn[key]) for key in whole)
+
+
+def test_parts_of_another_attack_are_not_taken(dl, run):
+    def folder(*words):
+        from dlcli.arguments import run_and_config
+        from dlcli.verbs.assault import folder_of
+        from dlcli.verbs.victim import stage
+
+        found, config = run_and_config("attack", [str(run), *words], None)
+        return folder_of(stage(found, config), config["attack"]["eps"])
+
+    first = folder("attack=pgd")
+    assert folder("attack=pgd") == first
+    others = [("attack=pgd", "attack.eps=0.2"), ("attack=pgd", "seed=1"), ("attack=bim",), ("attack=pgd", "batch=10")]
+    assert first not in [folder(*words) for words in others]
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (("attack=deepfool",), ["distance", "median"]),
+        (
+            ("attack=autoattack", "attack.queries=20", "attack.steps=10"),
+            ["after apgd-ce", "after fab-t", "after square"],
+        ),
+        (("attack=patch",), ["patch-l0-eps49"]),
+        (("attack=universal", "attack.eps=0.3"), ["universal-linf"]),
+        (("attack=spatial", "attack.turns=3", "attack.shifts=3"), ["spatial-none"]),
+        (("attack=hopskipjump", "attack.steps=2"), ["0.0 with gradients"]),
+        (("attack=pgd", "attack.target=all"), ["pgd-40-all-linf"]),
+        (("attack=pgd", "attack.target=3"), ["pgd-40-3-linf"]),
+        (("attack=noise", "attack.norm=l1", "attack.eps=5"), ["noise-l1"]),
+    ],
+)
+def test_each_kind_of_attack_runs(dl, run, words, lines):
+    code, out, err = dl("attack", str(run), *words, "n=10", "checks=5")
+    assert code == 0, err
+    for line in lines:
+        assert line in out
+
+
+def test_pictures_made_with_other_nets_are_shown_to_the_run(dl, run):
+    other = str(next(Path("outputs/two").iterdir()))
+    code, out, _ = dl("attack", str(run), f"transfer_from={other}", "attack=mifgsm", "n=60", "attack.eps=0.2")
+    assert code == 0
+    assert f"made with {other}" in out
+    found = report(run, "pgd-10-still-momentum-transfer")
+    assert found["threat"]["knows"] == "the weights of others"
+    assert found["robust_accuracy"] < found["clean_accuracy"]
+    code, out, _ = dl("attack", str(run), f"transfer_from=[{other}]", "attack=fgsm", "n=20")
+    assert code == 0
+    code, _, err = dl("attack", str(run), f"transfer_from={run}", "n=20")
+    assert code == 2
+    assert "it has the weights of" in err
+
+
+def test_the_victims_gradient_is_never_asked_for_in_a_transfer(dl, run, monkeypatch):
+    seen = []
+    honest = attack_module.stage
+
+    def watched(*given):
+        scene = honest(*given)
+        scene.victim.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].requires_grad))
+        return scene
+
+    monkeypatch.setattr(attack_module, "stage", watched)
+    other = str(next(Path("outputs/two").iterdir()))
+    assert dl("attack", str(run), f"transfer_from={other}", "attack=pgd", "n=40")[0] == 0
+    assert seen
+    assert not any(seen)
+
+
+def test_a_substitute_learns_from_labels_that_are_counted(dl, run):
+    words = ("substitute.queries=200", "substitute.passes=10", "attack=pgd", "attack.eps=0.2", "n=60")
+    code, out, _ = dl("attack", str(run), *words)
+    assert code == 0
+    assert "a substitute that learned 192 labels" in out
+    found = report(run, "pgd-40-substitute")
+    assert found["labels_asked"] == 192  # 12 pictures, doubled four times: at most the 200 that are allowed
+    assert found["success_rate"] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("attack.eps=-1",), 2, "attack.eps must be a number >= 0"),
+        (("attack.eps=[0.1,-1]",), 2, "attack.eps must be a number >= 0"),
+        (("attack.eps=[]",), 2, "attack.eps must be"),
+        (("attack.eps=8",), 2, "divide by 255"),
+        (("attack=pgd", "attack.steps=0"), 2, "attack.steps must be a whole number >= 1"),
+        (("attack.norm=l3",), 2, "attack.norm=l3 must be linf or l2"),
+        (("attack.target=10",), 2, "attack.target=10 must be a class below 10"),
+        (("attack=autoattack", "attack.target=1"), 2, "attack.target=1 must be null"),
+        (("transfer_from=nobody",), 6, "nobody"),
+        (("transfer_from=[]",), 2, "name a run"),
+        (("transfer_from=x", "substitute.queries=10"), 2, "drop the other"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(dl, run, words, code, message):
+    found, _, err = dl("attack", str(run), *words)
+    assert found == code
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_an_attack_that_leaves_its_ball_fails_the_command(dl, run, monkeypatch):
+    monkeypatch.setattr(FGSM, "search", lambda self, classifier, cases: (cases.x + 0.2).clamp(0, 1))
+    code, _, err = dl("attack", str(run), "n=20")
+    assert code == 1
+    assert "linf distance" in err
+    assert "discard its results" in err
+
+
+def test_an_attack_that_moves_the_weights_fails_the_command(dl, run, monkeypatch):
+    honest = FGSM.search
+
+    def search(self, classifier, cases):
+        next(classifier.classifier.parameters()).data.add_(1e-3)
+        return honest(self, classifier, cases)
+
+    monkeypatch.setattr(FGSM, "search", search)
+    code, _, err = dl("attack", str(run), "n=20", "checks=0")
+    assert code == 1
+    assert "the attack changed weights and buffers of the model" in err
+
+
+def test_a_net_that_is_always_wrong_has_nothing_to_win(dl, run, monkeypatch):
+    from dlcli.models.classifier import Classifier
+
+    honest = Classifier.forward
+    monkeypatch.setattr(Classifier, "forward", lambda self, x: -honest(self, x))
+    code, out, _ = dl("attack", str(run), "n=20", "checks=0")
+    assert code == 0
+    assert "no example was there to win" in out or "0.00 %" in out
