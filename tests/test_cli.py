@@ -89,9 +89,9 @@ FAULTS = [
     (
         ("train", "model=lenet", "data=iris"),
         2,
-        ["data=iris has no", "which this model needs; data that has it:", "digits"],
+        ["data=iris has no", "which this model needs; data that has:", "digits"],
     ),
-    (("train", "model=linear", "data=iris"), 2, ["data=iris has no targets", "diabetes"]),
+    (("train", "model=linear", "data=iris"), 2, ["data=iris has no target_mean, target_std, targets", "diabetes"]),
     (("train", "data=table"), 2, ["data.source.path: must be given (CSV"]),
     (("train", "device=cuda"), 2, ["device=cuda: 0 GPUs found", "use device=cpu or device=auto"]),
     (("train", "data=mnist", "paths.data=nowhere"), 3, ["nowhere", "train-images-idx3-ubyte.gz", "data=digits"]),
