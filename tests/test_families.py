@@ -159,6 +159,7 @@ def test_roots_in_the_table_and_in_the_file_agree():
         for entry in catalog.entries(paths.packaged() / f"{verb}.yaml")
     }
     keys |= {entry.key for entry in catalog.own("device", "auto")}
+    keys |= {entry.key for option in paths.options("attack") for entry in catalog.own("attack", option)}
     assert schema.ROOT.keys() <= keys
     nullable = {e.key for e in catalog.entries(paths.packaged() / "train.yaml") if e.value == "null"}
     assert nullable <= schema.ROOT.keys()
