@@ -389,7 +389,7 @@ def test_faults_of_codes_are_told():
 
 @pytest.mark.parametrize(("words", "said"), [
     (["model=gan", "model.critic_steps=0"], "model.critic_steps must be a whole number >= 1"),
-    (["model=cgan", "data=diabetes"], "data=diabetes has no channels, classes, height, names, width, which this model needs"),
+    (["model=cgan", "data=diabetes"], "data=diabetes has no channels, classes, height, names, width, which this"),
     (["model=gan", "objective=wassertein"], "did you mean wasserstein?"),
     (["model=gan", "regularizer=r2"], "no such regularizer"),
 ])  # fmt: skip
