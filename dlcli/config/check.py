@@ -23,9 +23,9 @@ def check(verb: str, overrides: Sequence[str], multirun: bool = False) -> Any:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    with loader() as hydra:
+    with loader():
         parsed = [parse(override) for override in overrides]
-        known = {group for group in paths.groups() if hydra.get_group_options(group)}
+        known = {group for group in paths.groups() if paths.options(group)}
         ours = [p for p in parsed if not (p.key_or_group or "").startswith("hydra")]
         picks = [p for p in ours if p.key_or_group in known and "." not in p.key_or_group]
         values = [p for p in ours if p not in picks]
@@ -126,7 +126,7 @@ def nearest(key: str, leaves: dict[str, Any], verb: str, selected: Choices) -> s
     """Name the group or the known keys that look most like a mistaken one."""
     if "." not in key and (group := get_close_matches(key, paths.groups(), 1, 0.75)):
         return f"did you mean {group[0]}? options: {first(list(paths.options(group[0])))}"
-    if others := having(key):
+    if key.split(".")[0] in leaves and (others := having(key)):
         return f"{key.split('.')[0]}={others[0]} has it{also(others[1:])}"
     leaves = {leaf: value for leaf, value in leaves.items() if not isinstance(value, dict)}
     near = get_close_matches(key, leaves, 2, 0.6)
