@@ -14,6 +14,7 @@ from payloads import PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([^\s;]+)")
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
 def canonical(name: str) -> str:
@@ -39,13 +40,30 @@ def closure(name: str, extras: tuple[str, ...] = ()) -> set[str]:
     return found - {canonical(name)}
 
 
-def test_every_dependency_is_pinned_to_one_version():
+def pinned() -> dict[str, str]:
+    """Return the names and versions of constraints.txt."""
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     pins = {canonical(match[1]): match[2] for line in lines if (match := PIN.fullmatch(line))}
     assert len(pins) == len(lines), "a line that is no exact pin, or a name twice"
+    return pins
+
+
+def test_every_dependency_is_pinned_to_one_version():
+    pins = pinned()
     needed = closure("dlcli", ("parquet", "sweep", "test"))
     assert "torch" in needed
     assert not needed - pins.keys()
+
+
+def test_the_lock_names_the_bytes_of_every_pin_but_torch():
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
+    entries = [line.split() for line in text.splitlines() if line and line[0] != "#"]
+    locked = {canonical(match[1]): match[2] for entry in entries if (match := PIN.fullmatch(entry[0]))}
+    assert locked.keys() | {"torch"} == pinned().keys()
+    assert locked.items() <= pinned().items()
+    for entry in entries:
+        assert len(entry) > 1, f"{entry[0]} has no hash"
+        assert all(HASH.fullmatch(word) for word in entry[1:]), entry[0]
 
 
 HOOK = """
