@@ -49,6 +49,12 @@ class Distilled(Classifier):
         else:
             yield Update(F.cross_entropy(self(batch.x) / self.temperature, self.soft(batch.x)), "model")
 
+    def measure(self, batch: Any) -> dict[str, Tensor]:
+        return {**super().measure(batch), "taught": self.teacher(batch.x).argmax(1) == batch.y}
+
+    def score(self, measured: dict[str, Tensor]) -> dict[str, float]:
+        return {**super().score(measured), "teacher_accuracy": measured["taught"].double().mean().item()}
+
     @torch.no_grad()
     def soft(self, x: Tensor) -> Tensor:
         """Return the teacher's probabilities at the temperature, (B, classes)."""

@@ -47,6 +47,16 @@ def test_the_teacher_answers_in_eval_mode():
     assert model.teacher[0].training
 
 
+def test_the_score_of_the_teacher_is_its_own():
+    model, some = Distilled(net=net(), teacher=net(), classes=3).eval(), batch()
+    for module in (model.net, model.teacher):
+        nn.init.zeros_(list(module.parameters())[-2])
+    nn.init.constant_(list(model.teacher.parameters())[-1][1:2], 9.0)  # the teacher says 1, the net 0
+    scores = model.score(model.measure(some))
+    assert scores["accuracy"] == (some.y == 0).double().mean().item()
+    assert scores["teacher_accuracy"] == (some.y == 1).double().mean().item()
+
+
 def test_distilled_nets_are_sure_of_themselves():
     torch.manual_seed(0)
     some = batch()
