@@ -89,7 +89,7 @@ FAULTS = [
     (
         ("train", "model=lenet", "data=iris"),
         2,
-        ["data=iris has no", "which this model needs; data that has:", "digits"],
+        ["data=iris has no", "which this model needs; data that fits:", "digits"],
     ),
     (("train", "model=linear", "data=iris"), 2, ["data=iris has no target_mean, target_std, targets", "diabetes"]),
     (("train", "data=table"), 2, ["data.source.path: must be given (CSV"]),

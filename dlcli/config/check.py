@@ -204,13 +204,13 @@ def missing_facts(config: Any) -> list[str]:
     asked = [(part, str(value)) for part in ("model", "augment") for _, value in flatten(config.get(part, {}))]
     needed = {(part, value[7:-1]) for part, value in asked if value.startswith("${data.")}
     for part in ("model", "augment"):
-        facts = sorted(fact for of, fact in needed if of == part and fact not in config.data)
-        if facts:
+        facts = {fact for of, fact in needed if of == part}
+        if missing := sorted(facts - set(config.data)):
             known = {name: {e.key for e in catalog.entries(path)} for name, path in paths.options("data").items()}
             fitting = [name for name, keys in known.items() if keys.issuperset(facts)]
             data = OmegaConf.select(config, "data.name")
             faults.append(
-                f"data={data} has no {', '.join(facts)}, which this {part} needs; data that has: {first(fitting)}"
+                f"data={data} has no {', '.join(missing)}, which this {part} needs; data that fits: {first(fitting)}"
             )
     return faults
 

@@ -171,7 +171,7 @@ def test_every_option_works_on_grey_and_colour(name, channels):
 def test_classes_that_the_data_lack_are_a_fault_of_the_command(dl):
     code, _, err = dl("train", "model=mlp_regression", "augment=mixup")
     assert code == 2
-    assert "data=diabetes has no classes, which this augment needs; data that has: " in err
+    assert "data=diabetes has no classes, which this augment needs; data that fits: " in err
     assert "Traceback" not in err
 
 
