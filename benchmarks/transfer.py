@@ -80,7 +80,7 @@ def words(task: str, source: str | None, labels: int, plan: Plan, seed: int) -> 
 def accuracy(assignments: list[str], learns: bool = True) -> float:
     """Train, and return the accuracy of the last weights on the test split."""
     from dlcli.config.check import check
-    from dlcli.data.loader import serve
+    from dlcli.data.serving import serve
     from dlcli.verbs.prepare import prepare
 
     setup: Any = prepare(check("train", assignments))

@@ -205,7 +205,7 @@ def missing_facts(config: Any) -> list[str]:
     needed = {(part, value[7:-1]) for part, value in asked if value.startswith("${data.")}
     for part in ("model", "augment"):
         facts = {fact for of, fact in needed if of == part}
-        if missing := sorted(facts - set(config.data)):
+        if missing := sorted(facts - set(config.get("data", {}))):
             known = {name: {e.key for e in catalog.entries(path)} for name, path in paths.options("data").items()}
             fitting = [name for name, keys in known.items() if keys.issuperset(facts)]
             data = OmegaConf.select(config, "data.name")

@@ -13,24 +13,11 @@ from torch import Tensor
 
 from dlcli.batch import Images, Masks, Pairs, Tokens, Translations
 from dlcli.data.album import Album
-from dlcli.data.prose import Prose
 from dlcli.data.randomness import Counter, Draw, scramble
 from dlcli.data.splits import Rest, pick
 from dlcli.errors import ConfigError, DataError
 
 LIMIT = 1  # a word of its own in the hash, so that limiting and shuffling are independent
-
-
-def serve(split: Rest, **options: Any) -> "Loader":
-    """Return the loader for what rests in memory, in files, or in one long text."""
-    from dlcli.data.reading import Texts, Windows  # they build on this module
-
-    if isinstance(split, Prose) and (limit := options.pop("limit", 1.0)) != 1:
-        if split.order == "carried" and options.get("shuffle", True):
-            raise ConfigError(f"limit={limit}: a text read on from batch to batch is read whole; set limit=1.0")
-        split = _limited(split, limit, options.get("seed", 0))
-    kinds: dict[type, type[Loader]] = {Album: Stream, Prose: Windows, Tokens: Texts, Translations: Texts}
-    return kinds.get(type(split), Resident)(split, **options)
 
 
 class Loader:
@@ -52,7 +39,7 @@ class Loader:
         device: torch.device | str = "cpu",
         limit: float = 1.0,
     ) -> None:
-        self.data: Any = _limited(split, limit, seed)
+        self.data: Any = limited(split, limit, seed)
         self.size, self.seed, self.shuffle = size, seed, shuffle
         self.augment = augment or None  # an empty chain is false
         self.device = torch.device(device)
@@ -160,7 +147,7 @@ def _awake(batch: Any) -> Any:
     return batch._replace(y=batch.y.long()) if batch.y.dtype == torch.uint8 else batch
 
 
-def _limited(split: Rest, limit: float, seed: int) -> Rest:
+def limited(split: Rest, limit: float, seed: int) -> Rest:
     """Keep a share of the examples, in their order, drawn from all of them: files may be sorted by class."""
     if not 0 < limit <= 1:
         raise ConfigError(f"limit={limit} is out of range: it is the share of the examples to keep, in (0, 1]")

@@ -142,18 +142,24 @@ class ConvDecoder(nn.Module):
         activation: str = "relu",
     ):
         super().__init__()
-        rows, columns = halvings(height, len(widths)), halvings(width, len(widths))
-        # what the halving rounded off comes back as output padding, so that every size is met exactly
-        lost = [(h % 2, w % 2) for h, w in zip(rows[:-1], columns[:-1], strict=True)]
-        steps = [*zip(pairwise([channels, *widths]), lost, strict=True)][::-1]
+        rows, columns = halvings(height, len(widths))[-1], halvings(width, len(widths))[-1]
         self.layers = nn.Sequential(
-            nn.Linear(latent, widths[-1] * rows[-1] * columns[-1]),
-            nn.Unflatten(1, (widths[-1], rows[-1], columns[-1])),
-            *[expansion(fan_in, fan_out, padding, activation) for (fan_out, fan_in), padding in steps],
+            nn.Linear(latent, widths[-1] * rows * columns),
+            nn.Unflatten(1, (widths[-1], rows, columns)),
+            *expansions([channels, *widths], height, width, activation),
         )
 
     def forward(self, z: Tensor) -> Tensor:  # (B, latent) -> (B, C, H, W)
         return self.layers(z)
+
+
+def expansions(widths: Sequence[int], height: int, width: int, function: str) -> list[nn.Sequential]:
+    """Return what doubles maps of the last of `widths` channels until they are pictures of the first."""
+    rows, columns = halvings(height, len(widths) - 1), halvings(width, len(widths) - 1)
+    # what the halving rounded off comes back as output padding, so that every size is met exactly
+    lost = [(h % 2, w % 2) for h, w in zip(rows[:-1], columns[:-1], strict=True)]
+    steps = [*zip(pairwise(widths), lost, strict=True)][::-1]
+    return [expansion(fan_in, fan_out, padding, function) for (fan_out, fan_in), padding in steps]
 
 
 def expansion(fan_in: int, fan_out: int, lost: tuple[int, int], function: str) -> nn.Sequential:

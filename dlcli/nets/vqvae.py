@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.nets.layers import Normalize
-from dlcli.nets.vae import convolution, expansion, halvings
+from dlcli.nets.vae import convolution, expansions, halvings
 
 RARE, FRESH = 0.5, 1.0  # vectors in a batch: a code that gets fewer begins anew, as if it had had so many
 
@@ -56,10 +56,7 @@ class MapDecoder(nn.Module):
         activation: str = "relu",
     ):
         super().__init__()
-        rows, columns = halvings(height, len(widths)), halvings(width, len(widths))
-        lost = [(h % 2, w % 2) for h, w in zip(rows[:-1], columns[:-1], strict=True)]
-        steps = [*zip(pairwise([channels, *widths]), lost, strict=True)][::-1]
-        doubling = [expansion(fan_in, fan_out, padding, activation) for (fan_out, fan_in), padding in steps]
+        doubling = expansions([channels, *widths], height, width, activation)
         self.layers = nn.Sequential(nn.Conv2d(latent, widths[-1], 3, padding=1), *doubling)
 
     def forward(self, maps: Tensor) -> Tensor:  # (B, D, h, w) -> (B, C, H, W)

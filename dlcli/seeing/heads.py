@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.figures import Row, heads, sheet
-from dlcli.seeing.scene import Scene
-from dlcli.seeing.words import shown
+from dlcli.seeing.scene import Scene, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -172,3 +172,10 @@ def slope(value: Tensor, x: Tensor) -> Tensor:
 def shares(heat: Tensor) -> Tensor:
     """Return maps (N, H, W), each divided by its largest absolute value."""
     return heat / heat.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
+
+
+def shown(scene: Scene, row: int) -> list[str]:
+    """Return the words of a text of the batch, or their numbers."""
+    x = scene.batch.x[row]
+    speech = getattr(scene.model, "speech", None)
+    return speech.labels(x) if speech is not None else [str(n) for n in x[x != 0].tolist()]

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.figures import lines
-from dlcli.seeing.scene import Scene, answers, slope
+from dlcli.seeing.heads import attention
+from dlcli.seeing.scene import Scene, answers, shown, slope
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,17 +41,8 @@ def influence(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor | None:
         handle.remove()
 
 
-def shown(scene: Scene, row: int) -> list[str]:
-    """Return the words of a text of the batch, or their numbers."""
-    x = scene.batch.x[row]
-    speech = getattr(scene.model, "speech", None)
-    return speech.labels(x) if speech is not None else [str(n) for n in x[x != 0].tolist()]
-
-
 def draw(scene: Scene) -> "Figure | None":
     """Draw texts with each word in the colour of its influence and, below, of the attention that it gets."""
-    from dlcli.seeing.heads import attention
-
     x = scene.batch.x
     speaking = influence(scene.model, x, scene.guess)
     if speaking is None:

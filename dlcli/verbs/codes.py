@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.data.loader import serve
+from dlcli.data.serving import serve
 from dlcli.data.without import numbers
 from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from dlcli.data.loader import Loader, serve
+from dlcli.data.loader import Loader
+from dlcli.data.serving import serve
 from dlcli.engine.precision import Precision
 from dlcli.engine.randomness import aside
 from dlcli.engine.scoring import measure

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from dlcli.config.build import build
-from dlcli.data.loader import serve
+from dlcli.data.serving import serve
 from dlcli.engine import checkpoint
 from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError, DlError

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dlcli import fidelity, figures
 from dlcli.config.build import build
-from dlcli.data.loader import Loader, serve
+from dlcli.data.loader import Loader
+from dlcli.data.serving import serve
 from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError, DivergedError
 from dlcli.model import Model

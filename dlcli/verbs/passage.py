@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from dlcli.data.loader import serve
 from dlcli.data.prose import Prose
 from dlcli.data.reader import read
+from dlcli.data.serving import serve
 from dlcli.engine.precision import Precision
 from dlcli.engine.scoring import measure
 from dlcli.errors import ConfigError, DataError

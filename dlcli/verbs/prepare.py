@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from dlcli.config.build import build
-from dlcli.data.loader import Loader, serve
+from dlcli.data.loader import Loader
+from dlcli.data.serving import serve
 from dlcli.data.splits import Splits, resample
 from dlcli.data.without import leave_out
 from dlcli.engine import randomness

@@ -12,7 +12,8 @@ from dlcli.attacks.objective import read
 from dlcli.attacks.substitute import mimic
 from dlcli.attacks.victim import Counted, Together, fingerprint
 from dlcli.config.build import build
-from dlcli.data.loader import Loader, serve
+from dlcli.data.loader import Loader
+from dlcli.data.serving import serve
 from dlcli.data.splits import pick
 from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError
@@ -36,6 +37,7 @@ class Stage:
     others: Loader  # of the validation split, to learn from
     device: torch.device
     asked: int  # labels that a substitute was given
+    twin: Any = None  # a net without the defence, on which the attack must succeed
 
 
 def stage(run: Run, config: dict[str, Any]) -> Stage:
@@ -53,11 +55,12 @@ def stage(run: Run, config: dict[str, Any]) -> Stage:
     if config["transfer_from"] is not None and config["substitute"]["queries"]:
         raise ConfigError("transfer_from and substitute.queries: a picture is made through one of them; drop the other")
     if config["transfer_from"] is not None:
-        source, through = surrogates(run, victim, config, device)
+        source, through = surrogates("transfer_from", run, victim, config, device)
     if config["substitute"]["queries"]:
         source, asked = substitute(record, victim, others, config, device)
         through = f"a substitute that learned {asked} labels"
-    return Stage(run, config, victim, source, through, examples, others, device, asked)
+    twin = None if config["twin"] is None else surrogates("twin", run, victim, config, device)[0]
+    return Stage(run, config, victim, source, through, examples, others, device, asked, twin)
 
 
 def classifier(run: Run, config: dict[str, Any], device: torch.device) -> Any:
@@ -74,19 +77,19 @@ def classifier(run: Run, config: dict[str, Any], device: torch.device) -> Any:
     return model
 
 
-def surrogates(run: Run, victim: Any, config: dict[str, Any], device: torch.device) -> tuple[Any, str]:
-    """Return other runs as one classifier, and their names. Raises ConfigError for the victim itself."""
-    names = config["transfer_from"] if isinstance(config["transfer_from"], list) else [config["transfer_from"]]
+def surrogates(key: str, run: Run, victim: Any, config: dict[str, Any], device: torch.device) -> tuple[Any, str]:
+    """Return the runs that a key names as one classifier, and their names. Raises ConfigError for the victim itself."""
+    names = config[key] if isinstance(config[key], list) else [config[key]]
     others = [find(Path(config["paths"]["outputs"]), str(name)) for name in names]
     if not others:
-        raise ConfigError("transfer_from=[]: name a run, or several; `dl ls runs` lists yours")
+        raise ConfigError(f"{key}=[]: name a run, or several; `dl ls runs` lists yours")
     models = [classifier(other, config, device) for other in others]
     for other, model in zip(others, models, strict=True):
         if fingerprint(model) == fingerprint(victim):
-            raise ConfigError(f"transfer_from={other}: it has the weights of {run}; take a run of another seed")
+            raise ConfigError(f"{key}={other}: it has the weights of {run}; take a run of another seed")
         mine, its = (some.record["config"]["data"].get("names") for some in (run, other))
         if mine != its:
-            raise ConfigError(f"transfer_from={other}: it tells {its} apart, {run} {mine}; they must be the same")
+            raise ConfigError(f"{key}={other}: it tells {its} apart, {run} {mine}; they must be the same")
     return Together(models), ", ".join(str(other) for other in others)
 
 

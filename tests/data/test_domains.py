@@ -11,8 +11,8 @@ from dlcli.batch import Pairs
 from dlcli.config.build import build
 from dlcli.data.domains import Domains, Outlines, beside, outline
 from dlcli.data.embedded import Bundled, Digits
-from dlcli.data.loader import serve
 from dlcli.data.ring import Grid, Ring
+from dlcli.data.serving import serve
 from dlcli.data.splits import check
 from dlcli.data.without import leave_out
 from dlcli.errors import ConfigError, DataError

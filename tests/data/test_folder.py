@@ -17,7 +17,8 @@ from dlcli.data.album import Album
 from dlcli.data.augment import Crop
 from dlcli.data.decode import Unreadable, Wanted, decode, oddities
 from dlcli.data.folder import Folder
-from dlcli.data.loader import Resident, Stream, serve
+from dlcli.data.loader import Resident, Stream
+from dlcli.data.serving import serve
 from dlcli.data.splits import check
 from dlcli.data.workers import Workers
 from dlcli.errors import ConfigError, DataError

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from dlcli.batch import IGNORED, Tokens
-from dlcli.data.loader import serve
 from dlcli.data.prose import Prose
 from dlcli.data.reading import Windows
 from dlcli.data.running import TextFiles, parts
+from dlcli.data.serving import serve
 from dlcli.data.splits import check, resample
 from dlcli.data.topics import LONG, PRINTED, Topics, topics
 from dlcli.data.without import leave_out

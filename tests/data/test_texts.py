@@ -21,12 +21,12 @@ from dlcli.data import labelled, multi30k
 from dlcli.data.augment import Flip
 from dlcli.data.dates import Dates, written
 from dlcli.data.labelled import SST2, Lines, Names
-from dlcli.data.loader import serve
 from dlcli.data.multi30k import Multi30k
 from dlcli.data.parallel import ParallelFiles
 from dlcli.data.reading import Texts
 from dlcli.data.running import Shakespeare
 from dlcli.data.sentences import Sentences, fitted, paired, sentences
+from dlcli.data.serving import serve
 from dlcli.data.splits import check, resample
 from dlcli.data.topics import LONG, Capitals, Passages, passages, topics
 from dlcli.data.without import leave_out

@@ -5,7 +5,8 @@ import torch
 
 from dlcli import figures
 from dlcli.batch import Images, Tokens
-from dlcli.data.loader import Resident, serve
+from dlcli.data.loader import Resident
+from dlcli.data.serving import serve
 from dlcli.figures.lines import WIDE, placed_words
 from dlcli.models.classifier import Classifier
 from dlcli.nets.encoder import Encoder
