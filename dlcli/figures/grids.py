@@ -1,6 +1,7 @@
 """Grids of pictures, pixel by pixel, without axes and words."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def grid(images: Tensor, columns: int = 8, gap: int = 2) -> Tensor:
     return sheet
 
 
-def save_grid(images: Tensor, path: Path | str, columns: int = 8) -> None:
+def save_grid(images: Tensor, path: Path | str | BinaryIO, columns: int = 8) -> None:
     """Write pictures (N, C, H, W) as one PNG; small ones are enlarged by a whole number, each pixel a square."""
     from matplotlib.image import imsave
 

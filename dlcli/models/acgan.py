@@ -7,10 +7,11 @@ The critic is not told the class y but guesses it: c(x) = critic(x)[:, 1:], logi
 told, must make the class recognizable.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlcli.models.cgan import ConditionalGAN
 
@@ -19,9 +20,11 @@ class ACGAN(ConditionalGAN):
     """Learn to make examples of a chosen class that a classifier in the critic recognizes."""
 
     rising = ConditionalGAN.rising | {"recognized"}
+    deaf = True
 
-    def __init__(self, *, critic: nn.Module, weight: float = 1.0, **options: Any):
-        super().__init__(critic=critic, **options)
+    def __init__(self, *, names: Sequence[str], weight: float = 1.0, **options: Any):
+        self.answers = len(names)
+        super().__init__(names=names, **options)
         self.weight = weight
 
     def guessing(self, answers: Tensor, told: Tensor, real: bool) -> Tensor:

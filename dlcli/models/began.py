@@ -6,7 +6,12 @@
     convergence = E e(x) + |balance E e(x) - E e(G(z))|
 
 x (B, ...) pixels. A small `balance` favours quality, a large one variety. k begins at 0: the critic first learns to
-rebuild, and then to refuse. f = -e takes the place of the critic's output elsewhere.
+rebuild, and then to refuse. The paper's rate of 0.001 is for hundreds of thousands of steps. f = -e takes the place of
+the critic's output elsewhere.
+
+While k is zero nobody refuses anything, and the generator falls into the one picture that is rebuilt best. Two things
+help: norms over the batch in both players, which set apart whatever the examples of a batch have in common, and a
+critic with so small a code that it cannot rebuild everything, so that k stays above zero.
 """
 
 from collections.abc import Iterator

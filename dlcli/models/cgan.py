@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlcli.errors import ConfigError
 from dlcli.models.gan import GAN, ROW
 from dlcli.samplers import Prior
 
@@ -20,10 +21,21 @@ from dlcli.samplers import Prior
 class ConditionalGAN(GAN):
     """Learn to make examples of a chosen class."""
 
+    deaf = False  # whether the critic may do without the class
+
     def __init__(self, *, names: Sequence[str], **options: Any):
         self.extra = len(names)
         super().__init__(**options)
         self.names = [str(name) for name in names]
+        self.require_classes(getattr(self.critic, "classes", None))
+
+    def require_classes(self, classes: int | None) -> None:
+        """Raise ConfigError unless the critic is told every class: otherwise nothing makes samples of the right one."""
+        if classes is not None and classes != len(self.names) and (classes or not self.deaf):
+            raise ConfigError(
+                f"model.critic.classes={classes}: the critic is told which of {len(self.names)} classes an example is "
+                f"of; set {len(self.names)}"
+            )
 
     def told(self, y: Tensor) -> Tensor:
         """Return classes as both players are told them, (B,) -> (B, C); shares of mixed pictures stay as they are."""

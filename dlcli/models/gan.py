@@ -35,6 +35,7 @@ class GAN(Model):
     """A generator learns to make what a critic cannot tell from real examples."""
 
     extra = 0  # numbers of a code besides the noise
+    answers = 0  # numbers that the critic is asked to guess
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class GAN(Model):
         self.objective, self.regularizer = objective, regularizer
         self.critic_steps, self.noise = critic_steps, noise
         self.require_codes(getattr(generator, "inputs", None))
+        self.require_answers(getattr(critic, "outputs", None))
 
     def require_codes(self, inputs: list[int] | None) -> None:
         """Raise ConfigError unless the generator reads what codes hold."""
@@ -65,6 +67,14 @@ class GAN(Model):
             raise ConfigError(
                 f"model.generator.inputs={inputs}: the generator is given {self.latent} numbers of noise "
                 f"(model.latent){more}; both must agree"
+            )
+
+    def require_answers(self, outputs: int | None) -> None:
+        """Raise ConfigError unless the critic guesses what it is asked."""
+        if outputs is not None and outputs != 1 + self.answers:
+            raise ConfigError(
+                f"model.critic.answers: the critic guesses {outputs - 1} numbers, but {type(self).__name__} asks for "
+                f"{self.answers}; both must agree"
             )
 
     def players(self) -> dict[str, Iterable]:

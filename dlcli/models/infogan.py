@@ -24,7 +24,7 @@ class InfoGAN(GAN):
     rising = Model.rising | {"category_read", "purity"}
 
     def __init__(self, *, categories: int = 10, factors: int = 2, weight: float = 1.0, **options: Any):
-        self.extra = categories + factors
+        self.extra = self.answers = categories + factors
         super().__init__(**options)
         self.categories, self.factors, self.weight = categories, factors, weight
 
@@ -51,18 +51,19 @@ class InfoGAN(GAN):
         return both[:, : self.categories], both[:, self.categories :]
 
     def guessed(self, of_real: Tensor, of_fake: Tensor, told: Tensor) -> dict[str, Tensor]:
-        """Return whether categories are read back, and the squared error of the factors."""
+        """Return the categories of real examples, whether those of samples are read back, and how well factors are."""
         (category, factors), (said, meant) = self.parted(of_fake), self.parted(told)
-        return {
+        found = {
+            "category": self.parted(of_real)[0].argmax(1),
             "category_read": (category.argmax(1) == said.argmax(1)).float(),
-            "factor_error": (factors - meant).square().mean(1),
         }
+        return found | ({"factor_error": (factors - meant).square().mean(1)} if self.factors else {})
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         found = super().measure(batch)
+        category = found.pop("category")
         if batch.y.dim() != 1 or batch.y.is_floating_point():
             return found
-        category = self.parted(self.judge(batch.x, batch.x)[1])[0].argmax(1)
         return found | {"pair": torch.stack([batch.y, category], 1)}
 
     def score(self, measured: dict[str, Tensor]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
     generator  code -> [hidden ->] s x s maps, then 4x4 transposed convolutions that double height and width
     critic     4x4 convolutions that halve height and width [-> hidden], then a linear layer
+    encoder    the same convolutions, then a linear layer and a norm: with a generator behind it an autoencoder
 
 The sides are halved until they are odd or at most four pixels: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4. The maps double from
 `width` at every halving. Norms stand everywhere but at the picture; ReLU in the generator, leaky ReLU with slope 0.2 in
@@ -75,19 +76,40 @@ class ConvCritic(Critic):
         super().__init__(classes=classes, projection=projection, kernels=kernels, answers=answers)
         rows, columns = sides_of(picture.height, picture.width)
         widths = [picture.channels + self.joined, *(width << i for i in range(len(rows) - 1))]
-        layers: list[nn.Module] = []
-        for place, (fan_in, fan_out) in enumerate(pairwise(widths)):
-            layers += [nn.Conv2d(fan_in, fan_out, 4, 2, 1), make_norm(plain(norm) if place else "none", fan_out, 2)]
-            layers.append(activation(ACTIVATION))
         features = widths[-1] * rows[-1] * columns[-1]
         after = dense(features, hidden, plain(norm), ACTIVATION) if hidden else []
         self.picture = picture
-        self.layers = nn.Sequential(*layers, nn.Flatten(), *after)
+        self.layers = nn.Sequential(*halving(widths, plain(norm)), nn.Flatten(), *after)
         self.finish(hidden or features, norm)
         start(self)
 
     def features(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         return self.layers(self.joining(self.picture(x), told))
+
+
+class ConvEncoder(nn.Module):
+    """From pictures to codes by strided convolutions; the codes have a norm too."""
+
+    def __init__(self, *, picture: Picture, latent: int, width: int = 64, norm: str = "batch"):
+        super().__init__()
+        rows, columns = sides_of(picture.height, picture.width)
+        widths = [picture.channels, *(width << i for i in range(len(rows) - 1))]
+        features = widths[-1] * rows[-1] * columns[-1]
+        self.picture = picture
+        self.layers = nn.Sequential(*halving(widths, norm), nn.Flatten(), *dense(features, latent, norm, "identity"))
+        start(self)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, latent)
+        return self.layers(self.picture(x))
+
+
+def halving(widths: Sequence[int], norm: str) -> list[nn.Module]:
+    """Return convolutions that halve height and width, with norms behind all but the first."""
+    layers: list[nn.Module] = []
+    for place, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        layers += [nn.Conv2d(fan_in, fan_out, 4, 2, 1), make_norm(norm if place else "none", fan_out, 2)]
+        layers.append(activation(ACTIVATION))
+    return layers
 
 
 def dense(fan_in: int, fan_out: int, norm: str, function: str = "relu") -> list[nn.Module]:

@@ -1,12 +1,19 @@
-"""`dl sample`: new examples from a generative run; the same seed gives the same samples."""
+"""`dl sample`: new examples from a generative run; the same seed gives the same samples.
+
+Files are named for sampler and seed. Samples of the same seed but other options get a number behind that name, so that
+none of the former ones is lost; the same command once more writes the same file.
+"""
 
 import sys
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from dlcli import disk
 from dlcli.config.build import build
 from dlcli.engine.randomness import aside
 from dlcli.figures import save_grid
@@ -20,14 +27,14 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
     """Draw examples, write them into the samples of the run, and return them."""
     choice = pick_device(config["device"])
     model = revive(run, config["checkpoint"], choice.device, config["plugins"])
-    sampler, count = build(config["sampler"]), config["n"] or model.usual
+    sampler, wanted = build(config["sampler"]), config["n"] or model.usual
     for line in model.remarks(sampler) if hasattr(model, "remarks") else ():
         print(line)
     with torch.no_grad(), aside(config["seed"]):
         live = (
-            count == 1 and sys.stdout.isatty() and hasattr(model, "stream") and getattr(sampler, "beam", None) is None
+            wanted == 1 and sys.stdout.isatty() and hasattr(model, "stream") and getattr(sampler, "beam", None) is None
         )
-        examples = told(model.stream(sampler)) if live else model.sample(count, sampler)
+        examples = told(model.stream(sampler)) if live else model.sample(wanted, sampler)
     folder = Path(config["out"]) if config["out"] else run / "samples"
     name = f"{type(sampler).__name__.lower()}-seed{config['seed']}"
     if isinstance(examples, list):
@@ -37,7 +44,7 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         files, shown = tensors(examples.cpu(), folder, name, config["columns"]), examples.cpu()
     if isinstance(shown, str) or shown.ndim == 4:
         log = Log(run.path, resumed_at=FOREVER)
-        log.pictures("samples", {name: shown}, run.at)
+        log.pictures("samples", {files[0].stem: shown}, run.at)
         log.close()
     print(f"{len(examples)} samples of {run}: {' '.join(brief(file) for file in files)}")
     return examples
@@ -45,24 +52,35 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
 
 def tensors(examples: torch.Tensor, folder: Path, name: str, columns: int) -> list[Path]:
     """Write examples as a file of tensors and, if they are pictures, as one grid."""
-    files = [folder / f"{name}.safetensors"]
-    with writable(folder):
-        save_file({"samples": examples.contiguous()}, files[0])
+    contents = {".safetensors": save({"samples": examples.contiguous()})}
     if examples.ndim == 4:
-        files.append(folder / f"{name}.png")
-        save_grid(examples, files[1], columns)
-    return files
+        with BytesIO() as grid:
+            save_grid(examples, grid, columns)
+            contents[".png"] = grid.getvalue()
+    return put(folder, name, contents)
 
 
 def texts(examples: list[str], folder: Path, name: str, told: bool) -> Path:
     """Write texts into one file and, unless they were told, on the terminal: one a line, or between rules."""
     rule = "\n" if all("\n" not in text for text in examples) else "\n\n---\n\n"
     whole = rule.join(examples) + "\n"
-    with writable(folder):
-        (folder / f"{name}.txt").write_text(whole, encoding="utf-8", newline="\n")
+    (file,) = put(folder, name, {".txt": whole.encode()})
     if not told:
         print(safe(whole))
-    return folder / f"{name}.txt"
+    return file
+
+
+def put(folder: Path, name: str, contents: dict[str, bytes]) -> list[Path]:
+    """Write contents by suffix, under the first name whose files are not there or hold the same already."""
+    with writable(folder):
+        for number in count(1):
+            numbered = name if number == 1 else f"{name}-{number}"
+            files = {folder / f"{numbered}{suffix}": content for suffix, content in contents.items()}
+            if all(not path.exists() or disk.read(path) == content for path, content in files.items()):
+                break
+        for path, content in files.items():
+            disk.write(path, content)
+    return list(files)
 
 
 def told(pieces: Any) -> list[str]:

@@ -182,7 +182,7 @@ def test_codes_that_can_hold_the_identity_are_told():
     assert not [model for model in fine if model.notes()]
 
 
-def test_the_warning_is_printed_once(dl):
+def test_the_warning_is_printed_once(dl, undrawn):
     words = ("train", "model=autoencoder", "data=digits8", "epochs=1", "model.latent=64", "max_steps=1")
     code, out, _ = dl(*words)
     assert code == 0
@@ -221,7 +221,7 @@ def test_restoration_beats_what_it_was_given():
     assert Restorer(net=nn.Identity(), corruption=Clean()).notes()
 
 
-def test_a_pretrained_encoder_becomes_the_net_of_a_classifier(dl):
+def test_a_pretrained_encoder_becomes_the_net_of_a_classifier(dl, undrawn):
     quick = ("data=digits8", "epochs=3")
     assert dl("train", "model=autoencoder", *quick, "model.encoder.widths=[32]", "model.latent=16", "name=ae")[0] == 0
     code, out, err = dl(

@@ -278,7 +278,7 @@ def test_the_command_line_refuses_a_chain_of_no_steps(dl):
     assert "a whole number >= 1" in err
 
 
-def test_the_natural_sampler_and_pixels_that_do_not_fit(dl):
+def test_the_natural_sampler_and_pixels_that_do_not_fit(dl, undrawn):
     quick = ("epochs=1", "model.net.hidden=20", "model.partition.temperatures=5", "model.partition.runs=4")
     assert dl("train", "model=rbm", *quick)[0] == 0
     assert dl("sample", "sampler=gibbs", "sampler.steps=3", "n=4")[0] == 0

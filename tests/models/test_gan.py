@@ -23,8 +23,7 @@ from dlcli.models.reversed_gan import ReversedGAN
 from dlcli.nets.gan import Generator, MLPCritic, Rebuilder
 from dlcli.nets.mlp import MLP
 from dlcli.nets.reversal import Reversal
-from dlcli.nets.vae import Decoder
-from dlcli.objectives import LeastSquares, Minimax, Nonsaturating, Wasserstein
+from dlcli.objectives import Hinge, LeastSquares, Minimax, Nonsaturating, Wasserstein
 from dlcli.regularizers import Clipping, Dragan, Free, GradientPenalty
 from dlcli.samplers import Interpolation, Prior
 
@@ -167,6 +166,17 @@ def test_reversal_is_minimax_with_both_moving_at_once():
     for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
         assert torch.allclose(mine.grad, theirs.grad, atol=1e-7)
     assert list(model.players()) == ["model"]
+
+
+@pytest.mark.parametrize(("objective", "named"), [
+    (Minimax(), None), (Minimax(smoothing=0.1), None), (Wasserstein(), None),
+    (Nonsaturating(), "Nonsaturating"), (LeastSquares(), "LeastSquares"), (Hinge(), "Hinge"),
+])  # fmt: skip
+def test_reversal_is_for_games_of_zero_sum(objective, named):
+    model = ReversedGAN(**parts(objective=objective, regularizer=Clipping()), reversal=Reversal())
+    notes = model.notes()
+    assert len(notes) == (named is not None)
+    assert named is None or f"which is not what {named} has for it; take objective=minimax" in notes[0]
 
 
 def test_samples_of_a_trained_pair_are_nearer_to_the_data():
@@ -320,16 +330,26 @@ def test_infogan_reads_its_codes_back():
     assert 0.1 < found["purity"] <= 1
 
 
+def test_infogan_without_factors_or_labels():
+    model = InfoGAN(categories=3, factors=0, **parts(extra=[3, 0], answers=[3, 0]))
+    found = score(model, batch())
+    assert all(torch.tensor(list(found.values())).isfinite())
+    assert "factor_error" not in found
+    assert "purity" in found
+    assert "purity" not in score(model, Table(batch().x, torch.rand(12)))
+    assert model.show(batch())["codes"].shape == (24, 1, 8, 8)
+
+
 def test_purity_by_hand():
     assert purity(torch.tensor([[0, 2], [0, 2], [1, 2], [1, 0], [2, 0]])) == pytest.approx(3 / 5)
 
 
-def balanced(**more) -> BEGAN:
+def balanced(norm="none", **more) -> BEGAN:
     """Return a BEGAN of 8x8 pictures."""
-    critic = Rebuilder(
-        encoder=MLP(inputs=64, widths=[32], outputs=8), decoder=Decoder(latent=8, widths=[32], shape=[1, 8, 8])
-    )
-    return BEGAN(generator=Generator(inputs=[6], widths=[32], shape=[1, 8, 8]), critic=critic, latent=6, **more)
+    decoder = Generator(inputs=[8], widths=[32], shape=[1, 8, 8], norm=norm, output="identity")
+    critic = Rebuilder(encoder=MLP(inputs=64, widths=[32], outputs=8, norm=norm), decoder=decoder)
+    generator = Generator(inputs=[6], widths=[32], shape=[1, 8, 8], norm=norm)
+    return BEGAN(generator=generator, critic=critic, latent=6, **more)
 
 
 def test_the_balance_of_began_by_hand():
@@ -358,6 +378,18 @@ def test_the_weight_of_began_stays_a_share():
         assert model.k.item() in (0.0, 1.0)
 
 
+def test_batch_norm_keeps_the_samples_of_began_apart():
+    data, spread = digits(), {}
+    for norm in ("none", "batch"):
+        torch.manual_seed(0)
+        model = balanced(norm=norm, balance=0.7, rate=1.0)
+        before = score(model, data)["loss"]
+        train(model, data, 250)
+        spread[norm] = (model.sample(500, Prior()).std(0).mean() / data.x.std(0).mean()).item()
+    assert spread["none"] < 0.5 < spread["batch"]
+    assert score(model, data)["loss"] < 0.6 * before
+
+
 def test_what_does_not_go_together_is_noted():
     assert GAN(**parts()).notes() == balanced().notes() == []
     slope = GAN(**parts(objective=Wasserstein())).notes()
@@ -383,6 +415,14 @@ def test_faults_are_told(fault, message):
 def test_faults_of_codes_are_told():
     with pytest.raises(ConfigError, match=r"6 numbers of noise .* and 10 of what it is told"):
         ConditionalGAN(names=NAMES, **parts(told=10))
+    with pytest.raises(ConfigError, match=r"model.critic.classes=0: the critic is told which of 10 classes"):
+        ConditionalGAN(names=NAMES, **parts(extra=[10]))
+    with pytest.raises(ConfigError, match=r"model.critic.answers: the critic guesses 3 numbers, but ACGAN asks for 10"):
+        ACGAN(names=NAMES, **parts(extra=[10], answers=[3]))
+    with pytest.raises(ConfigError, match=r"the critic guesses 3 numbers, but InfoGAN asks for 5"):
+        InfoGAN(categories=3, factors=2, **parts(extra=[3, 2], answers=[3]))
+    with pytest.raises(ConfigError, match=r"model.reversal.strength=-1: must be above 0"):
+        ReversedGAN(**parts(), reversal=Reversal(strength=-1))
     with pytest.raises(ConfigError, match="balance=0"):
         balanced(balance=0)
 

@@ -109,7 +109,7 @@ def test_bad_shares_and_vocabularies_without_a_mask_are_refused():
         model(vocabulary=plain.state())
 
 
-def test_a_classifier_of_other_texts_starts_from_it_with_its_words(dl, tmp_path):
+def test_a_classifier_of_other_texts_starts_from_it_with_its_words(dl, undrawn, tmp_path):
     small = ("model.net.encoder.width=16", "model.net.encoder.depth=1", "limit=0.05", "epochs=1", "batch=8")
     assert dl("train", "model=bert", *small)[0] == 0
     run = next((tmp_path / "outputs").glob("bert-sentences/*"))

@@ -87,7 +87,7 @@ def test_more_components_than_numbers_are_refused():
         PCA(shape=[1, 8, 8], latent=65)
 
 
-def test_a_run_takes_no_step_and_samples(dl):
+def test_a_run_takes_no_step_and_samples(dl, undrawn):
     code, out, err = dl("train", "model=pca", "data=digits8", "model.latent=20", "batch=100")
     assert code == 0, err
     assert "players: none" in out

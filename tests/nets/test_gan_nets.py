@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from dlcli.errors import ConfigError
-from dlcli.nets.dcgan import ConvCritic, ConvGenerator, sides_of
-from dlcli.nets.gan import Generator, MLPCritic, Variety
+from dlcli.nets.dcgan import ConvCritic, ConvEncoder, ConvGenerator, sides_of
+from dlcli.nets.gan import Generator, MLPCritic, Rebuilder, Variety
 from dlcli.nets.layers import Picture
 from dlcli.nets.resgan import ResCritic, ResGenerator
 from dlcli.nets.reversal import Reversal
@@ -58,6 +58,17 @@ def test_convolutional_pairs_of_any_size_that_can_be_halved(height, width, chann
         for critic in (ConvCritic, ResCritic):
             net = critic(picture=picture(height, width, channels), width=4, answers=[2, 3])
             assert net(made).shape == (3, 6)
+
+
+def test_an_encoder_and_a_generator_are_an_autoencoder():
+    encoder = ConvEncoder(picture=picture(), latent=5, width=4)
+    decoder = ConvGenerator(inputs=[5], shape=[1, 28, 28], width=4, output="identity")
+    net, x = Rebuilder(encoder=encoder, decoder=decoder), torch.rand(30, 1, 28, 28)
+    codes = net.features(x)
+    assert codes.shape == (30, 5)
+    assert codes.std(0).tolist() == pytest.approx([1] * 5, abs=0.1)  # the codes have a norm too
+    assert torch.equal(net.eval()(x), decoder(encoder(x)).sigmoid())
+    assert count(encoder) == 16 * 4 + 4 + 16 * 4 * 8 + 8 + 2 * 8 + 7 * 7 * 8 * 5 + 5 + 2 * 5
 
 
 @pytest.mark.parametrize("side", [5, 7, 4])

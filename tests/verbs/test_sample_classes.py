@@ -1,9 +1,11 @@
-"""`dl sample` of a conditional model: all classes in turn, or one by name; what it says where that makes no sense."""
+"""`dl sample`: of a conditional model all classes in turn, or one by name; and what becomes of earlier samples."""
 
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+
+from dlcli.verbs.sample import put
 
 SMALL = ("epochs=1", "limit=0.1", "limit_valid=0.1", "model.importance=2")
 
@@ -21,6 +23,11 @@ def test_a_conditional_model_draws_each_class_or_the_chosen_one(dl):
     drawn = samples("prior-seed0")
     assert drawn.shape == (20, 1, 28, 28)
     torch.testing.assert_close(drawn[0], drawn[1], atol=1e-2, rtol=0)  # two of a class, almost without noise
+    for _ in range(2):
+        assert "prior-seed0-2.png" in dl("sample", "n=4", "sampler.label=7")[1]
+    assert samples("prior-seed0-2").shape == (4, 1, 28, 28)
+    assert samples("prior-seed0").equal(drawn)
+    assert len(list(Path("outputs").glob("*/*/samples/prior-*"))) == 4
     assert dl("sample", "n=3", "sampler=interpolation", "sampler.label=7")[0] == 0
     assert samples("interpolation-seed0").shape == (3, 1, 28, 28)
     code, _, err = dl("sample", "sampler.label=ten")
@@ -35,3 +42,18 @@ def test_a_model_without_classes_says_so(dl):
     assert code == 2
     assert "VAE draws from no chosen class" in err
     assert "model=cvae" in err
+
+
+def test_no_file_of_samples_is_lost(tmp_path):
+    written = [put(tmp_path, "prior-seed0", content) for content in (
+        {".safetensors": b"a", ".png": b"1"}, {".safetensors": b"a", ".png": b"2"},
+        {".safetensors": b"a", ".png": b"1"}, {".safetensors": b"b", ".png": b"3"},
+    )]  # fmt: skip
+    assert [[file.name for file in files] for files in written] == [
+        [f"{name}{suffix}" for suffix in (".safetensors", ".png")]
+        for name in ("prior-seed0", "prior-seed0-2", "prior-seed0", "prior-seed0-3")
+    ]
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        "prior-seed0.safetensors": b"a", "prior-seed0.png": b"1", "prior-seed0-2.safetensors": b"a",
+        "prior-seed0-2.png": b"2", "prior-seed0-3.safetensors": b"b", "prior-seed0-3.png": b"3",
+    }  # fmt: skip
