@@ -32,7 +32,7 @@ def main() -> None:
     given = common.options(
         __doc__, threads=1, run="folder of a classifier of MNIST; otherwise one is trained",
         peers="folder of the environment of the peers", inner="compare, in the environment of the peers",
-        count="pictures (default 256)",
+        count="pictures (default 256)", only="PGD-40 or DeepFool (default: both)",
     )  # fmt: skip
     if given.inner:
         print(json.dumps(compare(given)))
@@ -42,6 +42,7 @@ def main() -> None:
         run = given.run or trained(Path(folder), given)
         words = [str(python), __file__, "--inner", "yes", "--run", run, "--threads", str(given.threads)]
         words += ["--quick"] * given.quick + (["--count", given.count] if given.count else [])
+        words += ["--only", given.only] if given.only else []
         _, printed = common.child(words)
     common.show(json.loads(printed.splitlines()[-1]), given, ("what", "ours", "peer", "ratio", "note"))
 
@@ -77,6 +78,8 @@ def compare(given: Namespace) -> list[list[str]]:
     rounds, eps = (1 if given.quick else 3), 0.1
     rows = []
     for what, sides in (("PGD-40", pgd(net, eps)), ("DeepFool", deepfool(net))):
+        if given.only not in (None, what):
+            continue
         found: dict[str, Any] = {}
         acts = [partial(common.timed, partial(keep, found, name, act, x, y)) for name, act in sides.items()]
         for act in sides.values():

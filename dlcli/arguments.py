@@ -49,7 +49,9 @@ def assignments(words: list[str] | None) -> list[str]:
     return [f"++{word}" if word.startswith(schema.FREE) else word for word in tidy]
 
 
-def run_and_config(verb: str, words: list[str] | None, config_dir: Path | None) -> tuple[Any, dict[str, Any]]:
+def run_and_config(
+    verb: str, words: list[str] | None, config_dir: Path | None, multirun: bool = False
+) -> tuple[Any, dict[str, Any]]:
     """Return the run that the first word names (default: the newest) and the checked config of the verb."""
     from dlcli.config.check import check
     from dlcli.run import find
@@ -59,7 +61,7 @@ def run_and_config(verb: str, words: list[str] | None, config_dir: Path | None) 
     paths.use(config_dir)
     from omegaconf import OmegaConf
 
-    config: Any = OmegaConf.to_container(check(verb, assignments(given)), resolve=True)
+    config: Any = OmegaConf.to_container(check(verb, assignments(given), multirun), resolve=True)
     stray = [word for word in given if "=" not in word]
     if stray:
         raise ConfigError(f"{stray[0]}: only the first word names a run; the others are KEY=VALUE")

@@ -88,9 +88,21 @@ def sample(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = 
 
 
 @app.command(cls=guide.Verb)
-def attack(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = False) -> None:
+def attack(
+    words: RunWords = None,
+    multirun: Annotated[
+        bool, typer.Option("-m", "--multirun", help="Sweep: an attack for every combination of a,b,c values.")
+    ] = False,
+    config_dir: ConfigDir = None,
+    debug: Debug = False,
+) -> None:
     """Attack a classifier with adversarial examples: dl attack [RUN] attack=pgd."""
-    run, config = arguments.run_and_config("attack", words, config_dir)
+    run, config = arguments.run_and_config("attack", words, config_dir, multirun)
+    if multirun:
+        from dlcli.verbs.onslaught import onslaught
+
+        onslaught(run, arguments.assignments([word for word in words or [] if "=" in word]))
+        return
     from dlcli.verbs.attack import attack
 
     attack(run, config)

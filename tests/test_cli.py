@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUICK = ("model=mlp", "data=iris", "epochs=2", "batch=32")
+VAE = ("model=vae", "epochs=1", "limit=0.1", "model.importance=2")
+BARE = ("model=linear", "data=polynomial")  # little to import in a process of its own
 
 
 def newest() -> Path:
@@ -22,7 +26,7 @@ def test_bare_command_shows_examples(dl):
     assert "dl train model=vae" in out
 
 
-def test_a_run_from_train_to_attack(dl):
+def test_a_run_from_train_to_attack(dl, drawn):
     code, out, _ = dl("train", "model=softmax", "data=digits", "epochs=2")
     assert code == 0
     for word in (
@@ -53,10 +57,10 @@ def test_a_run_from_train_to_attack(dl):
     assert dl("eval", str(moved), "points=0")[0] == 0
 
 
-def test_sampling_is_deterministic_by_seed(dl):
+def test_sampling_is_deterministic_by_seed(dl, trained):
     from safetensors.torch import load_file
 
-    assert dl("train", "model=vae", "epochs=1", "limit=0.2")[0] == 0
+    trained(*VAE)
     drawn = []
     for seed, out in ((1, "a"), (1, "b"), (2, "c")):
         assert dl("sample", "n=9", f"seed={seed}", f"out={out}")[0] == 0
@@ -190,7 +194,8 @@ def test_debug_shows_the_traceback(dl):
 
 
 def test_a_sweep_runs_every_job_and_tells_means_and_failures(dl):
-    code, out, err = dl("train", "-m", *QUICK, "seed=1,2", "optimizer=sgd", "optimizer.lr=0.1,1.0e+30")
+    words = (*BARE, "batch=400", "epochs=2", "seed=1,2", "optimizer=sgd", "optimizer.lr=0.1,1.0e+30")
+    code, out, err = dl("train", "-m", *words, "hydra/launcher=basic")
     assert code == 11
     assert "2 of 4 jobs failed" in err
     assert err.count("the loss of player") == 2
@@ -199,13 +204,21 @@ def test_a_sweep_runs_every_job_and_tells_means_and_failures(dl):
     assert states == ["done", "done", "stopped", "stopped"]
 
 
+def test_a_job_that_fails_in_a_process_of_its_own_is_told(dl):
+    code, _, err = dl("train", "-m", *BARE, "batch=400", "epochs=2", "optimizer=sgd", "optimizer.lr=1.0e+30")
+    assert code == 11
+    assert err.count("the loss of player") == 1
+    (path,) = Path("outputs").glob("*/*/status.json")
+    assert json.loads(path.read_text())["state"] == "stopped"
+
+
 def test_a_sweep_runs_in_parallel_with_a_launcher_that_others_wrote(dl):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *QUICK, "seed=1,2")
+    words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *BARE, "epochs=2", "seed=1,2")
     code, out, err = dl("train", "-m", *words)
     assert code == 0, err
     assert "±" in out
-    assert len(list(Path("outputs").glob("mlp-iris/*/checkpoints/best.safetensors"))) == 2
+    assert len(list(Path("outputs").glob("linear-polynomial/*/checkpoints/best.safetensors"))) == 2
 
 
 def test_a_sweep_finds_a_bad_value_before_its_first_job(dl):
@@ -224,7 +237,7 @@ def test_resume_continues_a_finished_run_and_doubles_no_points(dl):
     assert json.loads((run / "status.json").read_text())["epoch"] == 4
     steps = [line.split(",")[0] for line in (run / "scalars.csv").read_text().splitlines() if ",train/loss," in line]
     assert steps == [str(i) for i in range(1, len(steps) + 1)]
-    assert dl("train", "-m", *QUICK[:2], "epochs=4", "batch=32", "seed=0")[0] == 0
+    assert dl("train", "-m", *QUICK[:2], "epochs=4", "batch=32", "seed=0", "hydra/launcher=basic")[0] == 0
     assert (run / "checkpoints/best.safetensors").stat().st_size == (
         newest() / "checkpoints/best.safetensors"
     ).stat().st_size
@@ -236,7 +249,7 @@ def test_resume_continues_a_finished_run_and_doubles_no_points(dl):
 def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path):
     import signal
 
-    words = [sys.executable, "-m", "dlcli", "train", "model=mlp", "data=digits", "epochs=100000", "batch=32"]
+    words = [sys.executable, "-m", "dlcli", "train", *BARE, "epochs=100000", "batch=32"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("step "):
@@ -244,7 +257,7 @@ def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "dl train resume=outputs/mlp-digits/" in err
+    assert "dl train resume=outputs/linear-polynomial/" in err
     assert "Traceback" not in out + err
     assert (newest() / "checkpoints/manifest.jsonl").exists()
 
@@ -287,11 +300,10 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(dl):
         assert "SHA-256" in out + err
 
 
-def test_a_run_has_one_writer(dl):
+def test_a_run_has_one_writer(dl, trained):
     from dlcli.lock import held
 
-    assert dl("train", *QUICK)[0] == 0
-    with held(newest()):
+    with held(trained(*QUICK)):
         code, _, err = dl("train", "resume", "epochs=5")
     assert code == 6
     assert "in use by process" in err
@@ -314,9 +326,8 @@ def test_verify_tells_whether_an_interruption_changes_anything(dl, monkeypatch):
     assert before == {path: path.read_bytes() for path in newest().rglob("*") if path.is_file()}
 
 
-def test_a_fork_changes_what_a_resume_may_not(dl):
-    assert dl("train", *QUICK)[0] == 0
-    first = newest()
+def test_a_fork_changes_what_a_resume_may_not(dl, trained):
+    first = trained(*QUICK)
     before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
     code, _, err = dl("train", f"resume={first}", "optimizer.lr=0.5", "clip=2", "epochs=3")
     assert code == 2
@@ -369,7 +380,7 @@ def test_changed_data_of_your_own_is_noticed(dl):
 def test_ctrl_c_stops_a_sweep_and_tells_what_was_done():
     import signal
 
-    words = [sys.executable, "-m", "dlcli", "train", "-m", "model=mlp", "data=digits", "epochs=100000", "seed=1,2,3"]
+    words = [sys.executable, "-m", "dlcli", "train", "-m", *BARE, "epochs=100000", "seed=1,2,3"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("step "):
@@ -379,7 +390,7 @@ def test_ctrl_c_stops_a_sweep_and_tells_what_was_done():
     assert process.returncode == 130, err
     assert "the sweep was stopped" in err
     assert "interrupted" in out
-    assert len(list(Path("outputs").glob("mlp-digits/*"))) == 1
+    assert len(list(Path("outputs").glob("linear-polynomial/*"))) == 1
 
 
 def test_lists_and_shows(dl):
@@ -430,9 +441,8 @@ def test_overfit_learns_a_batch_by_heart(dl):
         (lambda record: record["config"]["model"].update(_target_="os.system"), 8),
     ],
 )
-def test_a_damaged_record_is_refused_in_a_line(dl, damage, code):
-    assert dl("train", *QUICK)[0] == 0
-    path = newest() / "run.json"
+def test_a_damaged_record_is_refused_in_a_line(dl, trained, damage, code):
+    path = trained(*QUICK) / "run.json"
     record = json.loads(path.read_text())
     damage(record)
     path.write_text(json.dumps(record))
@@ -442,24 +452,24 @@ def test_a_damaged_record_is_refused_in_a_line(dl, damage, code):
     assert "fault of dl itself" not in err
 
 
-def test_text_that_is_no_record_is_refused_in_a_line(dl):
-    assert dl("train", *QUICK)[0] == 0
+def test_text_that_is_no_record_is_refused_in_a_line(dl, trained):
+    run = trained(*QUICK)
     for content in ("", "[1]", "{", "[" * 100_000, "\x00" * 100):
-        (newest() / "run.json").write_text(content)
+        (run / "run.json").write_text(content)
         code, _, err = dl("eval")
         assert code == 6
         assert "damaged" in err
 
 
-def test_an_attack_on_what_does_not_classify_is_refused(dl):
-    assert dl("train", "model=vae", "epochs=1", "limit=0.1", "model.importance=2")[0] == 0
+def test_an_attack_on_what_does_not_classify_is_refused(dl, trained):
+    trained(*VAE)
     code, _, err = dl("attack")
     assert code == 2
     assert "does not classify" in err
 
 
-def test_too_much_at_once_is_out_of_memory(dl):
-    assert dl("train", "model=vae", "epochs=1", "limit=0.1", "model.importance=2")[0] == 0
+def test_too_much_at_once_is_out_of_memory(dl, trained):
+    trained(*VAE)
     code, _, err = dl("sample", "n=100000000000")
     assert code == 9
     assert "out of memory" in err

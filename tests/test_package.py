@@ -69,17 +69,19 @@ def commands() -> list[str]:
     return [line for line in found if "mnist" not in line]
 
 
-def test_every_command_of_the_readme_is_accepted(dl):
-    quick = {"train": ("epochs=1", "limit=0.2"), "eval": ("points=0",), "sample": (), "attack": ()}
+def test_every_command_of_the_readme_is_accepted(dl, undrawn):
+    quick = {"train": ("epochs=1", "limit=0.1"), "eval": ("points=0",), "sample": (), "attack": ()}
     assert len(commands()) >= 7
     for line in commands():
         words = line.split()[1:]
         extra = [word for word in quick[words[0]] if word.split("=")[0] not in {w.split("=")[0] for w in words}]
+        extra += ["hydra/launcher=basic"] if "-m" in words else []  # the jobs of a sweep in this process
+        extra += ["model.importance=2"] if "model=vae" in words else []
         code, _, err = dl(*words, *extra)
         assert code == 0, f"{line}: {err}"
 
 
-def test_the_variant_of_the_readme_works(dl, tmp_path):
+def test_the_variant_of_the_readme_works(dl, undrawn, tmp_path):
     (block,) = re.findall(r"```yaml\n(# @package.*?)```", README, re.S)
     (tmp_path / "mine/model").mkdir(parents=True)
     (tmp_path / "mine/model/wide.yaml").write_text(block, encoding="utf-8")

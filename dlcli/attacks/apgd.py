@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dlcli.attacks import ball
 from dlcli.attacks.best import Best, Cases
-from dlcli.attacks.objective import LOSSES, Classifier, read, slope
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.objective import LOSSES, Classifier, slope
+from dlcli.attacks.walker import Walker
 
 ENOUGH, FOLLOW = 0.75, 0.75  # share of steps that must improve; share of the new direction
 FIRST, SHORTER, LEAST = 0.22, 0.03, 0.06  # of the steps: the first interval, by how much the next is shorter, the least
@@ -42,31 +42,12 @@ class Walk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class APGD(Attack):
-    """Walk down the loss with steps that halve themselves, `restarts` times from random starts."""
+class APGD(Walker):
+    """Walk with steps that halve themselves, from random starts."""
 
     steps: int = 100
-    restarts: int = 1
-    loss: str = "cross_entropy"
-    eot: int = 1
 
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        super().__post_init__()
-        for key in ("steps", "restarts", "eot"):
-            demand(getattr(self, key) >= 1, key, getattr(self, key), "at least 1", 5)
-        demand(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES), "cross_entropy")
-
-    def search(self, classifier: Classifier, cases: Cases) -> Tensor:
-        """Return the pictures of lowest margin."""
-        best = Best(cases.x, cases.margin(read(classifier, cases.x, self.eot)), self.stop)
-        for restart in range(self.restarts):
-            rows = best.open()
-            if len(rows):
-                self._walk(classifier, cases.at(rows), rows, restart, best)
-        return best.x
-
-    def _walk(self, classifier: Classifier, cases: Cases, rows: Tensor, restart: int, best: Best) -> None:
+    def walk(self, classifier: Classifier, cases: Cases, rows: Tensor, restart: int, best: Best) -> None:
         """Offer the pictures on the way from one start."""
         walk, gradient, going = self._begin(classifier, cases, rows, restart, best)
         marks, last = checkpoints(self.steps), 0

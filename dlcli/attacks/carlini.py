@@ -17,7 +17,7 @@ from torch import Tensor
 from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.nearest import Nearest
 from dlcli.attacks.objective import Classifier, slope
-from dlcli.attacks.threat import demand
+from dlcli.attacks.threat import demand, demand_counts
 
 SQUEEZE = 0.999  # atanh is finite inside (-1, 1) only, and so flat near the ends that black and white would stay
 FIRST, SECOND, FLOOR = 0.9, 0.999, 1e-8  # Adam's
@@ -39,8 +39,7 @@ class CarliniWagner(Nearest):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        for key in ("steps", "searches"):
-            demand(getattr(self, key) >= 1, key, getattr(self, key), "at least 1", 100)
+        demand_counts(self, steps=200, searches=9)
         for key in ("rate", "weight"):
             demand(0 < getattr(self, key) < float("inf"), key, getattr(self, key), "above 0", 0.01)
         demand(0 <= self.confidence < float("inf"), "confidence", self.confidence, "a margin of at least 0", 0)

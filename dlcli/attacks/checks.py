@@ -4,6 +4,7 @@ Athalye et al. 2018, arXiv:1802.00420; Carlini et al. 2019, arXiv:1902.06705; th
 2020, arXiv:2003.01690). A check that fails is a warning about the evaluation, not about the net.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,9 +22,12 @@ from dlcli.attacks.pgd import PGD
 from dlcli.attacks.shared import Learned
 from dlcli.attacks.square import Square
 from dlcli.attacks.threat import Attack
+from dlcli.attacks.walker import Walker
 
 QUERIES = 200  # of the attack without gradients
 MORE = 0.003  # share of the examples that may be won in addition by twice the effort
+LATE, STILL = 0.25, 0.05  # the last part of a walk, and the share of the whole way down that it may still go
+CERTAIN = 0.99  # share of a twin's examples that is as good as all
 
 
 class Check(NamedTuple):
@@ -34,19 +38,34 @@ class Check(NamedTuple):
     finding: str
 
 
-def masking(classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, attack: Attack, x_adv: Tensor) -> list[Check]:
-    """Check an attack `x_adv` of pictures `x` for masked gradients; a batch of some hundred examples is enough."""
+def masking(
+    classifier: Classifier,
+    x: Tensor,
+    y: Tensor,
+    index: Tensor,
+    attack: Attack,
+    x_adv: Tensor,
+    twin: Classifier | None = None,
+) -> list[Check]:
+    """Check an attack `x_adv` of pictures `x` for masked gradients; a batch of some hundred examples is enough.
+
+    A twin is a classifier of the same kind without the defence.
+    """
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         x, y, index = x.float(), y.to(x.device), index.to(x.device)
         logits = read(classifier, x)
         target = attack.targets(logits, y, index)
         left = margin(read(classifier, x_adv.to(x)), y, target) > 0  # the attack did not win these
     found = [slopes(classifier, x, y), logits_not_shares(logits), repeats(classifier, x), static(classifier, x)]
+    if twin is not None:
+        found.append(wins_there(twin, x, y, index, attack, 1 - left.float().mean().item()))
     if attack.norm not in ("linf", "l2", "l1") or attack.bound == float("inf"):
         return found  # nothing to compare with
     rest = (x[left], y[left], index[left])
     for name, weak in weaker(attack):
         found.append(finds_no_more(name, weak, classifier, *rest, len(x)))
+    if isinstance(attack, Walker) and attack.gradients:
+        found.append(levels_off(classifier, x, y, index, attack))
     if attack.norm in ("linf", "l2"):
         found.append(unbounded(classifier, x, y, index, attack))
     return found
@@ -133,6 +152,38 @@ def finds_no_more(
         more = int((margin(read(classifier, weak(classifier, x, y, index)), y, target) < 0).sum())
     allowed = MORE * count if name.startswith("twice") else 0
     return Check(name, more <= allowed, f"{type(weak).__name__} wins {more} of {len(x)} examples left by the attack")
+
+
+class Watched:
+    """A classifier that remembers the margins of its answers, 0 for those that are won."""
+
+    def __init__(self, classifier: Classifier, y: Tensor, target: Tensor | None):
+        self.classifier, self.y, self.target, self.margins = classifier, y, target, list[Tensor]()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        logits = self.classifier(x)
+        self.margins.append(margin(logits.detach().float(), self.y, self.target).clamp(min=0))
+        return logits
+
+
+@torch.no_grad()
+def levels_off(classifier: Classifier, x: Tensor, y: Tensor, index: Tensor, attack: Walker) -> Check:
+    """The walk has come to its end: what it pushes down falls no more when the steps run out."""
+    one = replace(attack, restarts=1, stop=False, target=None if attack.target == "all" else attack.target)
+    watched = Watched(classifier, y, one.targets(read(classifier, x), y, index))
+    one(watched, x, y, index)
+    curve = torch.stack(watched.margins).cummin(0).values.mean(1)
+    whole, late = (curve[0] - curve[-1]).item(), (curve[-1 - math.ceil(LATE * len(curve))] - curve[-1]).item()
+    share = late / whole if whole > 0 else 0.0
+    return Check("plateau", share <= STILL, f"{share:.1%} of the way down falls to the last quarter of the steps")
+
+
+@torch.no_grad()
+def wins_there(twin: Classifier, x: Tensor, y: Tensor, index: Tensor, attack: Attack, here: float) -> Check:
+    """The same attack wins more against a net without the defence, or all; `here` is the share that it wins."""
+    target = attack.targets(read(twin, x), y, index)
+    won = (margin(read(twin, attack(twin, x, y, index)), y, target) < 0).float().mean().item()
+    return Check("twin", won > here or won >= CERTAIN, f"it wins {won:.1%} of the undefended twin's, {here:.1%} here")
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.fab import FAB
 from dlcli.attacks.objective import Classifier, read
 from dlcli.attacks.square import Square
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.threat import Attack, demand, demand_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,7 @@ class AutoAttack(Attack):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        for key in ("steps", "restarts", "eot"):
-            demand(getattr(self, key) >= 1, key, getattr(self, key), "at least 1", 5)
+        demand_counts(self, steps=100, restarts=5, eot=10)
         demand(self.queries >= 0, "queries", self.queries, "at least 0", 5000)
         demand(self.target is None, "target", self.target, "null: its parts choose their targets", "null")
 

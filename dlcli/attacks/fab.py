@@ -21,7 +21,7 @@ from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.nearest import Nearest
 from dlcli.attacks.objective import Classifier
 from dlcli.attacks.plane import differences, onto
-from dlcli.attacks.threat import demand
+from dlcli.attacks.threat import demand, demand_counts
 
 BIAS, BEYOND, BACK = 0.1, 1.05, 0.9  # largest a; h; what is left of the way after drawing back
 
@@ -38,8 +38,7 @@ class FAB(Nearest):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        for key in ("steps", "restarts"):
-            demand(getattr(self, key) >= 1, key, getattr(self, key), "at least 1", 5)
+        demand_counts(self, steps=100, restarts=5)
         demand(self.target is not None, "target", self.target, "all, least, random or the index of a class", "all")
 
     def approach(self, classifier: Classifier, cases: Cases, rows: Tensor, best: Best) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.objective import Classifier, read, slope
 from dlcli.attacks.randomness import uniform
-from dlcli.attacks.threat import Attack, demand, rivals
+from dlcli.attacks.threat import Attack, demand, demand_counts, rivals
 
 MUTATION = 0.5  # F
 
@@ -83,7 +83,7 @@ class OnePixel(Places):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        demand(self.steps >= 1, "steps", self.steps, "at least 1", 50)
+        demand_counts(self, steps=50)
         demand(self.population >= 4, "population", self.population, "at least 4, three parents and a child", 50)
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:

@@ -22,7 +22,7 @@ from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.nearest import Nearest, between
 from dlcli.attacks.objective import Classifier, read
 from dlcli.attacks.randomness import normal, uniform
-from dlcli.attacks.threat import demand
+from dlcli.attacks.threat import demand, demand_counts
 
 NOISES, HALVINGS, SHORTEST = 10, 12, 10
 STREAM = 1 << 24  # beyond those of the starts
@@ -42,7 +42,7 @@ class HopSkipJump(Nearest):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        demand(self.steps >= 1, "steps", self.steps, "at least 1", 20)
+        demand_counts(self, steps=20)
         demand(self.samples >= 2, "samples", self.samples, "at least 2", 50)
 
     def fitted(self, classifier: Classifier, batches: Iterable[Any]) -> "HopSkipJump":

@@ -13,7 +13,7 @@ from torch import Tensor
 from dlcli.attacks import ball
 from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.objective import Classifier, read
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.threat import Attack, demand_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Noise(Attack):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        demand(self.draws >= 1, "draws", self.draws, "at least 1", 10)
+        demand_counts(self, draws=10)
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the noisy pictures of lowest margin."""

@@ -19,47 +19,31 @@ from torch import Tensor
 from dlcli.attacks import ball
 from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.objective import LOSSES, Classifier, read, slope
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.threat import demand
+from dlcli.attacks.walker import Walker
 
 REACH = 2.5  # steps of 2.5 eps / steps can cross the ball and walk along its surface
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD(Attack):
-    """Walk down the loss in the ball, `restarts` times from random starts, and keep the best of each example."""
+class PGD(Walker):
+    """Walk with steps of one size, from random starts unless told otherwise."""
 
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
-    steps: int = 40
     step_size: float | None = None
-    restarts: int = 1
     random_start: bool = True
     momentum: float = 0.0
-    loss: str = "cross_entropy"
-    eot: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        demand(self.steps >= 1, "steps", self.steps, "at least 1", 40)
-        demand(self.restarts >= 1, "restarts", self.restarts, "at least 1", 5)
         sized = self.step_size is None or 0 < self.step_size < float("inf")
         demand(sized, "step_size", self.step_size, "above 0, or null for 2.5 eps / steps", "null")
         demand(self.random_start or self.restarts == 1, "restarts", self.restarts, "1 without random starts", 1)
         demand(0 <= self.momentum <= 1, "momentum", self.momentum, "a share of the way before, from 0 to 1", 0.9)
-        demand(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES), "cross_entropy")
-        demand(self.eot >= 1, "eot", self.eot, "at least 1", 10)
 
-    def search(self, classifier: Classifier, cases: Cases) -> Tensor:
-        """Return the pictures of lowest margin."""
-        best = Best(cases.x, cases.margin(read(classifier, cases.x, self.eot)), self.stop)
-        for restart in range(self.restarts):
-            rows = best.open()
-            if len(rows):
-                self._walk(classifier, cases.at(rows), rows, restart, best)
-        return best.x
-
-    def _walk(self, classifier: Classifier, cases: Cases, rows: Tensor, restart: int, best: Best) -> None:
+    def walk(self, classifier: Classifier, cases: Cases, rows: Tensor, restart: int, best: Best) -> None:
         """Offer the pictures on the way from one start; the random numbers of a restart are its own."""
         here = cases.x
         if self.random_start:

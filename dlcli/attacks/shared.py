@@ -20,7 +20,7 @@ from dlcli.attacks.best import Cases
 from dlcli.attacks.few import Places
 from dlcli.attacks.objective import Classifier, cross_entropy, read
 from dlcli.attacks.randomness import uniform
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.threat import Attack, demand, demand_counts
 from dlcli.errors import ConfigError
 
 STRIDE, FLOOR = 0.2, 5.0  # the first step as a share of the ball, or of the box; later ones are shorter
@@ -36,7 +36,7 @@ class Learned(Attack):
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         super().__post_init__()
-        demand(self.passes >= 1, "passes", self.passes, "at least 1", 5)
+        demand_counts(self, passes=5)
         fixed = self.target is None or isinstance(self.target, int)
         demand(fixed, "target", self.target, "null or the index of a class: one change serves all pictures", "null")
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.objective import Classifier, read
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.threat import Attack, demand, demand_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ class Spatial(Attack):
         super().__post_init__()
         demand(0 <= self.degrees <= 180, "degrees", self.degrees, "an angle from 0 to 180", 30)
         demand(self.shift >= 0, "shift", self.shift, "a number of pixels of at least 0", 3)
-        for key in ("turns", "shifts"):
-            demand(getattr(self, key) >= 1, key, getattr(self, key), "at least 1", 5)
+        demand_counts(self, turns=31, shifts=5)
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the pictures of lowest margin."""

@@ -27,6 +27,12 @@ def demand(holds: bool, key: str, value: object, rule: str, example: object) -> 
         raise ConfigError(f"attack.{key}={value} must be {rule}; for example attack.{key}={example}")
 
 
+def demand_counts(attack: "Attack", **examples: int) -> None:
+    """Raise ConfigError unless each of these values of an attack is at least 1; the examples are what to write."""
+    for key, example in examples.items():
+        demand(getattr(attack, key) >= 1, key, getattr(attack, key), "at least 1", example)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack:
     """A search for adversarial examples within `eps`, measured in `norm`, of pictures in [0, 1].

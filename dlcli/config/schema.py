@@ -121,6 +121,7 @@ ROOT: dict[str, Kind | None] = {
     "out": Kind(str, null=True),
     "n": Kind(int, 1, null=True),
     "columns": COUNT,
+    "files": Kind(bool),
     "plugins": Kind(list),
     "see": None,  # a word or a list, checked where the views are known
     "layer": Kind(str, null=True),
@@ -136,6 +137,7 @@ ROOT: dict[str, Kind | None] = {
     "attack.spread": POSITIVE,
     "stop": Kind(bool),
     "transfer_from": None,  # a run or a list of runs
+    "twin": Kind(str, null=True),
     "substitute.queries": Kind(int, 0),
     "substitute.rounds": COUNT,
     "substitute.passes": COUNT,

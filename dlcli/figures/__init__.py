@@ -4,7 +4,7 @@ from dlcli.figures.adversarial import adversarial, robustness
 from dlcli.figures.attention import Alignment, alignments
 from dlcli.figures.canvas import ACCENT, INK, PALE, canvas, colours, plain
 from dlcli.figures.codes import curves, lattice
-from dlcli.figures.grids import coloured, grid, save_grid
+from dlcli.figures.grids import coloured, grid, save_each, save_grid
 from dlcli.figures.latent import WALK, telling, traversal, units
 from dlcli.figures.layers import bars, histograms, magnitudes
 from dlcli.figures.lines import lines
@@ -18,5 +18,5 @@ __all__ = [
     "ACCENT", "INK", "PALE", "WALK", "Alignment", "Row", "adversarial", "alignments", "bars", "calibration",
     "canvas", "coloured", "colours", "confusion", "curves", "embedding", "fading", "grid", "heads", "histograms",
     "lattice", "lines", "magnitudes", "plain", "positions", "precision_recall", "residuals", "ring", "robustness",
-    "roc", "save_grid", "scatter", "sheet", "telling", "thumbnails", "tiles", "traversal", "units",
+    "roc", "save_each", "save_grid", "scatter", "sheet", "telling", "thumbnails", "tiles", "traversal", "units",
 ]  # fmt: skip

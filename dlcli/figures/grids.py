@@ -29,6 +29,16 @@ def grid(images: Tensor, columns: int = 8, gap: int = 2) -> Tensor:
     return sheet
 
 
+def save_each(images: Tensor, folder: Path) -> None:
+    """Write pictures (N, C, H, W) as PNG files of their own size, 00000.png and so on; one channel is grey."""
+    from PIL import Image
+
+    folder.mkdir(exist_ok=True)
+    images = images.detach().cpu() if images.shape[1] == 1 else coloured(images)
+    for number, pixels in enumerate((images.float().clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()):
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(folder / f"{number:05}.png")
+
+
 def save_grid(images: Tensor, path: Path | str | BinaryIO, columns: int = 8) -> None:
     """Write pictures (N, C, H, W) as one PNG; small ones are enlarged by a whole number, each pixel a square."""
     from matplotlib.image import imsave

@@ -16,6 +16,7 @@ from dlcli.attacks.outcome import outcome
 from dlcli.attacks.threat import Attack
 from dlcli.attacks.verify import verify
 from dlcli.attacks.victim import changed, condition, fingerprint, training
+from dlcli.config.build import build
 from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError, DlError
 from dlcli.figures import robustness
@@ -32,6 +33,8 @@ def attack(run: Run, config: dict[str, Any]) -> list[dict[str, Any]]:
     Raises DlError if a picture breaks the threat model, or the attack left the model other than it was.
     """
     sizes = config["attack"]["eps"] if isinstance(config["attack"]["eps"], list) else [config["attack"]["eps"]]
+    for eps in sizes:
+        build(config["attack"] | {"eps": eps})  # refuses what is out of range before anything is computed
     scene = stage(run, config)
     before = condition(scene.victim)
     if training([scene.victim]):
@@ -145,7 +148,7 @@ def sanity(scene: Stage, method: Attack, adversarial: Tensor) -> list[dict[str, 
     index = torch.arange(count)
     few = scene.examples.take(index)
     with aside(scene.config["seed"]):
-        found = masking(scene.victim, few.x, few.y, index, method, adversarial[:count])
+        found = masking(scene.victim, few.x, few.y, index, method, adversarial[:count], scene.twin)
     return [check._asdict() for check in found]
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from dlcli import disk
 from dlcli.config.build import build
 from dlcli.engine.randomness import aside
-from dlcli.figures import save_grid
+from dlcli.figures import save_each, save_grid
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run, brief
 from dlcli.text import printable
@@ -42,6 +42,10 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         shown: Any = "\n\n---\n\n".join(examples)
     else:
         files, shown = tensors(examples.cpu(), folder, name, config["columns"]), examples.cpu()
+        if config["files"] and shown.ndim == 4:
+            files.append(folder / files[0].stem)
+            with writable(folder):
+                save_each(shown, files[-1])
     if isinstance(shown, str) or shown.ndim == 4:
         log = Log(run.path, resumed_at=FOREVER)
         log.pictures("samples", {files[0].stem: shown}, run.at)

@@ -73,7 +73,7 @@ def classifier(run: Run, config: dict[str, Any], device: torch.device) -> Any:
     model = revive(run, config["checkpoint"], device, config["plugins"])
     if type(model).forward is Model.forward:
         rule = type(model).__name__
-        raise ConfigError(f"{run} holds a {rule}, which does not classify; attack a classifier, such as model=lenet")
+        raise ConfigError(f"{run} holds {rule}, which does not classify; attack a classifier, such as model=lenet")
     return model
 
 

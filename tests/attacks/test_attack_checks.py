@@ -43,10 +43,10 @@ def inner_step(x):
     return x + 0.01 * gradient
 
 
-def failed(classifier, attack, x_adv=None) -> set[str]:
+def failed(classifier, attack, x_adv=None, twin=None) -> set[str]:
     y = NET(X).argmax(1)
     x_adv = attack(classifier, X, y, INDEX) if x_adv is None else x_adv
-    return {check.name for check in masking(classifier, X, y, INDEX, attack, x_adv) if not check.passed}
+    return {check.name for check in masking(classifier, X, y, INDEX, attack, x_adv, twin) if not check.passed}
 
 
 PLAIN = PGD(eps=0.15, steps=40, restarts=3, loss="margin")
@@ -88,6 +88,21 @@ def test_a_net_of_extreme_logits_keeps_its_gradients_and_its_robust_accuracy():
 
 def test_an_attack_of_few_steps_is_shown_up_by_twice_as_many():
     assert "twice the steps" in failed(NET, PGD(eps=0.2, steps=2, step_size=0.02, random_start=False))
+
+
+def test_a_walk_that_still_falls_when_it_ends_is_shown_up():
+    short = PGD(eps=0.15, steps=8, step_size=0.005, random_start=False)
+    assert "plateau" in failed(NET, short)
+    assert "plateau" not in failed(NET, PGD(eps=0.15, steps=80, step_size=0.005, random_start=False))
+
+
+def test_an_attack_that_fails_on_an_undefended_twin_too_is_shown_up():
+    """A defence that hides its gradients, and an attack that could not win anywhere."""
+    hidden = lambda x: NET(x.detach())  # noqa: E731
+    blind = PGD(eps=0.15, step_size=1e-9, random_start=False)
+    assert "twin" not in failed(hidden, PLAIN, twin=NET)
+    assert "twin" in failed(hidden, blind, twin=NET)
+    assert "twin" in failed(hidden, PLAIN, twin=hidden)
 
 
 def test_one_step_is_shown_up_by_noise_where_gradients_mislead():

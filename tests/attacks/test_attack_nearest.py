@@ -7,6 +7,7 @@ from torch import nn
 from dlcli.attacks import ball
 from dlcli.attacks.carlini import CarliniWagner
 from dlcli.attacks.deepfool import DeepFool
+from dlcli.attacks.plane import onto
 from dlcli.attacks.verify import verify
 
 COUNT, SIZE = 32, 16
@@ -16,6 +17,11 @@ INDEX = torch.arange(COUNT)
 def middling(seed: int = 0) -> torch.Tensor:
     """Pictures far from the walls of the box."""
     return 0.4 + 0.2 * torch.rand(COUNT, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def pictures_at_walls() -> torch.Tensor:
+    """Pictures of which a third of the pixels is black or white."""
+    return (1.5 * torch.rand(COUNT, 1, 4, 4, generator=torch.Generator().manual_seed(2)) - 0.25).clamp(0, 1)
 
 
 def linear(classes: int = 5) -> nn.Module:
@@ -62,6 +68,40 @@ def test_distances_on_a_linear_net_are_the_true_ones(attack, dual, factor, class
     assert (size >= truth * (1 - 1e-4)).all()
     assert (size <= truth * factor).all()
     assert (size / truth).median() <= 1.01
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_deepfool_finds_the_true_distance_at_walls(norm):
+    """On a linear net the smallest change onto the border within the box is known by halving."""
+    net, x = linear(2), pictures_at_walls()
+    y = net(x).argmax(1)
+    z, slope = net(x).detach(), (net[1].weight.data[1] - net[1].weight.data[0]).expand(COUNT, -1).view_as(x)
+    truth = ball.distance(onto(x, slope, z[:, 1] - z[:, 0], norm), norm)
+    found = DeepFool(norm=norm)(net, x, y, INDEX)
+    assert (net(found).argmax(1) != y).all()
+    size = ball.distance(found - x, norm)
+    assert (size >= truth * (1 - 1e-4)).all()
+    assert (size <= truth * 1.02).all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_deepfool_walks_as_the_paper_does(norm):
+    """One example at a time, by the formula, with nothing drawn nearer afterwards: ours is nowhere farther."""
+    net, x = curved(), pictures_at_walls()
+    y = net(x).argmax(1)
+    size = ball.distance(DeepFool(norm=norm)(net, x, y, INDEX) - x, norm)
+    for i in range(COUNT):
+        here, whole = x[i : i + 1], torch.zeros_like(x[:1])
+        while net(here).argmax() == y[i]:
+            z = net(here.requires_grad_())[0]
+            steps = []
+            for k in set(range(5)) - {int(y[i])}:
+                (w,) = torch.autograd.grad(z[k] - z[y[i]], here, retain_graph=True)
+                gap = (z[k] - z[y[i]]).abs().item() + 1e-6
+                steps.append(gap / w.norm() ** 2 * w if norm == "l2" else gap / w.abs().sum() * w.sign())
+            whole = whole + min(steps, key=lambda step: ball.distance(step, norm).item())
+            here = (x[i : i + 1] + 1.02 * whole).clamp(0, 1)
+        assert size[i] <= ball.distance(here - x[i : i + 1], norm) * 1.01
 
 
 @pytest.mark.parametrize("kind", [DeepFool, CarliniWagner])

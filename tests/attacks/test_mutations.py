@@ -10,7 +10,7 @@ import pytest
 import torch
 from arsenal import INDEX, configured, curved, linear, one_by_one, pictures, wins
 
-from dlcli.attacks import ball, deepfool, objective, outcome, threat, verify
+from dlcli.attacks import ball, objective, outcome, threat, verify
 from dlcli.attacks.best import Best
 from dlcli.attacks.carlini import CarliniWagner
 from dlcli.attacks.deepfool import DeepFool
@@ -254,7 +254,7 @@ MISTAKES = {  # what is put where, and the check that has to notice
     "robust though wrong before": (outcome, "outcome", robust_anyhow, "counting"),
     "verifier blind to NaN and walls": (verify, "_forbid", comparing, "verifier"),
     "verifier of another norm": (verify, "_distance", lambda change, *rest: change.abs().mean(1), "verifier"),
-    "gradient step outward": (deepfool, "onto", lambda x, slope, gap, norm: -0.1 * slope.sign(), "distances"),
+    "gradient step outward": (DeepFool, "_step", lambda self, gaps, slopes: -0.1 * slopes[:, 0].sign(), "distances"),
 }
 
 

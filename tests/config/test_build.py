@@ -86,7 +86,7 @@ def test_an_unknown_argument_names_the_nearest():
         build({"_target_": "dlcli.nets.mlp.MLP", "inputs": 4, "width": [5], "outputs": 3})
 
 
-def test_the_file_of_a_run_cannot_say_whose_code_may_run(dl, tmp_path, monkeypatch):
+def test_the_file_of_a_run_cannot_say_whose_code_may_run(dl, undrawn, tmp_path, monkeypatch):
     (tmp_path / "stranger.py").write_text(
         "class Spy:\n    def __init__(self, path):\n        open(path, 'w').close()\n"
     )

@@ -346,7 +346,7 @@ def test_workers_end_with_the_process_that_is_killed(tmp_path):
     assert not any(alive(pid) for pid in pids)
 
 
-def test_training_on_pictures_of_your_own(dl, tmp_path):
+def test_training_on_pictures_of_your_own(dl, undrawn, tmp_path):
     root = classes(tmp_path / "own", 20)
     words = ("model=softmax", "data=folder", f"data.source.path={root}", "data.source.height=8", "data.source.width=8")
     code, out, err = dl("train", *words, "epochs=3", "batch=8", "data.source.memory=0.001", "data.source.workers=1")

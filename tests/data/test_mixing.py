@@ -175,7 +175,7 @@ def test_classes_that_the_data_lack_are_a_fault_of_the_command(dl):
     assert "Traceback" not in err
 
 
-def test_a_classifier_trains_on_mixed_pictures(dl):
+def test_a_classifier_trains_on_mixed_pictures(dl, undrawn):
     code, out, err = dl("train", "model=softmax", "augment=cutmix", "epochs=2", "limit=0.3")
     assert code == 0, err
     assert "accuracy" in out

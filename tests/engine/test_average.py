@@ -53,6 +53,6 @@ def test_two_averages_are_refused(dl):
     assert "one average only" in err
 
 
-def test_a_run_with_a_stochastic_average_learns_and_resumes(dl):
+def test_a_run_with_a_stochastic_average_learns_and_resumes(dl, undrawn):
     assert dl("train", "model=mlp", "data=iris", "epochs=3", "swa=0.5")[0] == 0
     assert dl("verify", "steps=3")[0] == 0

@@ -46,7 +46,7 @@ def kill_at_random(warm, tmp_path, least):
 
 def test_killed_at_random_moments(warm, tmp_path):
     """F01."""
-    kill_at_random(warm, tmp_path, 20)
+    kill_at_random(warm, tmp_path, 8)
 
 
 @pytest.mark.long

@@ -26,7 +26,7 @@ ENTRIES = {  # by kind of file: the commands that could read it, `{softmax}` and
     "run": (
         ("train", "resume={softmax}", "epochs=2"),
         ("eval", "{softmax}", "points=0", "mistakes=0"),
-        ("eval", "{softmax}", "checkpoint=last", "points=0", "mistakes=0"),
+        ("eval", "{softmax}", "checkpoint=last", "points=0", "mistakes=0", "see=[]"),
         ("sample", "{vae}", "n=2"),
         ("attack", "{softmax}", "n=8", "checks=0"),
         ("train", "resume={vae}", "epochs=2"),

@@ -74,7 +74,7 @@ def test_classes_that_cannot_be_left_out_end_the_command_with_one_line(dl):
         assert "Traceback" not in err
 
 
-def test_a_classifier_has_no_codes(dl):
+def test_a_classifier_has_no_codes(dl, undrawn):
     model = Classifier(net=MLP(inputs=4, widths=[3], outputs=3), classes=3)
     assert stage(model, None, None, {}, {"see": "usual", "seed": 0}) == (None, [])
     assert stage(model, None, None, {}, {"see": ["saliency"], "seed": 0}) == (None, [])

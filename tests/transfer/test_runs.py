@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from dlcli.run import Run
-from dlcli.verbs.common import trained
+from dlcli.verbs import common
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 QUICK = ("model=mlp", "model.net.widths=[12]", "data=iris", "batch=32")
 FIRST, HEAD = "net.layers.1.weight", "net.layers.3.weight"
@@ -23,11 +25,9 @@ def best(run=None):
 
 
 @pytest.fixture
-def source(dl) -> Path:
+def source(trained) -> Path:
     """Return a trained run."""
-    code, _, err = dl("train", *QUICK, "epochs=3", "name=source")
-    assert code == 0, err
-    return newest()
+    return trained(*QUICK, "epochs=3", "name=source")
 
 
 def test_a_linear_probe_keeps_the_features_of_its_source(dl, source):
@@ -52,7 +52,7 @@ def test_lora_learns_merges_and_is_revived(dl, source):
     assert best(run).keys() == best(source).keys()
     change = best(run)[FIRST] - best(source)[FIRST]
     assert torch.linalg.matrix_rank(change, rtol=1e-3) == 2
-    merged = trained(Run(run.absolute()), "best")
+    merged = common.trained(Run(run.absolute()), "best")
     assert all(value.equal(merged[name]) for name, value in best(run).items())
     for verb in (("eval", "points=0"), ("verify", "steps=4")):
         code, out, err = dl(verb[0], str(run), verb[1])

@@ -15,21 +15,17 @@ from dlcli.errors import ConfigError, DlError
 from dlcli.model import Model
 from dlcli.verbs.export import Call, gap, observe, refuse, require, traced
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUICK = ("data=iris", "batch=32", "epochs=1")
 RUNTIME = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 X = torch.linspace(0, 3, 20).view(5, 4)
 
 
-def newest() -> Path:
-    return sorted(Path("outputs").glob("*/*/run.json"), key=lambda path: path.parent.name)[-1].parent
-
-
 @pytest.fixture
-def run(dl) -> Path:
+def run(trained) -> Path:
     """Return a run with low-rank changes."""
-    code, _, err = dl("train", "model=mlp", *QUICK, "lora.rank=1")
-    assert code == 0, err
-    return newest()
+    return trained("model=mlp", *QUICK, "lora.rank=1")
 
 
 def rebuilt(folder: Path) -> Model:

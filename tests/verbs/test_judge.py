@@ -14,19 +14,10 @@ from dlcli.verbs.judge import Exam, drawn, generates, noting
 from dlcli.verbs.looks import apart, birthdays
 
 SMALL = ("model.encoder.widths=[32]", "model.decoder.widths=[32]", "model.importance=2", "epochs=2", "data=digits8")
+JUDGE = ("model=mlp", "data=digits8", "epochs=4")
 QUICK = ("points=0", "mistakes=0", "see=[]")
 
-
-def newest() -> Path:
-    """Return the run folder that was made last."""
-    return sorted(Path("outputs").glob("*/*/run.json"), key=lambda path: path.parent.name)[-1].parent
-
-
-def trained(dl, *words) -> str:
-    """Train, and return the run."""
-    code, _, err = dl("train", *words)
-    assert code == 0, err
-    return str(newest())
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def report(run) -> dict:
@@ -34,10 +25,10 @@ def report(run) -> dict:
     return json.loads((Path(run) / "report-test.json").read_text())
 
 
-def test_samples_are_judged_beside_training_examples(dl):
-    judge = trained(dl, "model=mlp", "data=digits8", "epochs=4")
-    run = trained(dl, "model=vae", *SMALL)
-    code, out, err = dl("eval", run, f"judge={judge}", *QUICK)
+def test_samples_are_judged_beside_training_examples(dl, trained, drawn):
+    judge = trained(*JUDGE)
+    run = trained("model=vae", *SMALL)
+    code, out, err = dl("eval", str(run), f"judge={judge}", *QUICK)
     assert code == 0, err
     assert "FID-MLP" in out
     found = report(run)
@@ -50,19 +41,19 @@ def test_samples_are_judged_beside_training_examples(dl):
     assert table["fresh critic"]["training"] < 0.6 < table["fresh critic"]["samples"]
     assert table["modes"]["training"] == 10
     assert (about["family"], about["samples"], about["seed"], about["split"]) == ("mlp", 359, 0, "test")
-    assert (about["run"], len(about["weights"])) == (judge, 64)
+    assert (about["run"], len(about["weights"])) == (str(judge), 64)
     assert set(found["duplicates"]) == {"samples", "training"}
     assert set(found["nearest training example"]) == {"samples", "real"}
     for name in ("classes-of-samples", "closest-pairs", "nearest"):
         assert list((Path(run) / "figures").glob(f"test*{name}*")), sorted((Path(run) / "figures").iterdir())
-    assert dl("eval", run, f"judge={judge}", *QUICK)[0] == 0
+    assert dl("eval", str(run), f"judge={judge}", *QUICK)[0] == 0
     assert report(run) == found  # the same seed, the same verdict
 
 
-def test_a_model_that_is_asked_for_classes_is_judged_by_them(dl):
-    judge = trained(dl, "model=mlp", "data=digits8", "epochs=4")
-    run = trained(dl, "model=cvae", *SMALL)
-    assert dl("eval", run, f"judge={judge}", "sampler.temperature=0.5", "samples=100", *QUICK)[0] == 0
+def test_a_model_that_is_asked_for_classes_is_judged_by_them(dl, trained):
+    judge = trained(*JUDGE)
+    run = trained("model=cvae", *SMALL)
+    assert dl("eval", str(run), f"judge={judge}", "sampler.temperature=0.5", "samples=100", *QUICK)[0] == 0
     found = report(run)
     assert found["judge"]["samples"] == 100
     assert found["judged"]["class accuracy"]["training"] > 0.8
@@ -70,10 +61,10 @@ def test_a_model_that_is_asked_for_classes_is_judged_by_them(dl):
     assert found["judge"]["sampler"]["temperature"] == 0.5
 
 
-def test_points_are_judged_by_the_modes_that_are_known(dl):
+def test_points_are_judged_by_the_modes_that_are_known(dl, trained, drawn):
     plane = ("model.generator.shape=[2]", "model.generator.output=identity")
-    run = trained(dl, "model=gan", "data=ring", "epochs=1", "limit=0.2", *plane)
-    code, out, err = dl("eval", run, *QUICK)
+    run = trained("model=gan", "data=ring", "epochs=1", "limit=0.2", *plane)
+    code, out, err = dl("eval", str(run), *QUICK)
     assert code == 0, err
     assert "modes" in out
     found = report(run)
@@ -82,11 +73,11 @@ def test_points_are_judged_by_the_modes_that_are_known(dl):
     assert list((Path(run) / "figures").glob("test*ring*"))
 
 
-def test_translations_are_judged_by_a_classifier_of_the_other_domain(dl):
-    judge = trained(dl, "model=mlp", "data=digits", "epochs=4")
+def test_translations_are_judged_by_a_classifier_of_the_other_domain(dl, trained, drawn):
+    judge = trained("model=mlp", "data=digits", "epochs=4")
     small = ("model.there.width=2", "model.there.blocks=1", "model.critic_there.width=2", "limit=0.2", "epochs=1")
-    run = trained(dl, "model=cyclegan", *small)
-    code, out, err = dl("eval", run, f"judge={judge}", *QUICK)
+    run = trained("model=cyclegan", *small)
+    code, out, err = dl("eval", str(run), f"judge={judge}", *QUICK)
     assert code == 0, err
     assert "untranslated" in out
     found = report(run)
@@ -95,10 +86,10 @@ def test_translations_are_judged_by_a_classifier_of_the_other_domain(dl):
     assert list((Path(run) / "figures").glob("test*translation*"))
 
 
-def test_a_judge_that_cannot_judge_is_refused(dl):
-    vae = trained(dl, "model=vae", *SMALL)
-    judge = trained(dl, "model=mlp", "data=digits8", "epochs=1")
-    other = trained(dl, "model=mlp", "data=digits", "epochs=1")
+def test_a_judge_that_cannot_judge_is_refused(dl, trained):
+    vae = trained("model=vae", *SMALL)
+    judge = trained(*JUDGE)
+    other = trained("model=mlp", "data=digits", "epochs=4")
     for words, expected in (
         ((vae, f"judge={vae}"), "a VAE is no classifier; train one with `dl train model=lenet data=digits8`"),
         ((vae, f"judge={other}"), "it learned data=digits, not the data=digits8 of this run"),
@@ -106,7 +97,7 @@ def test_a_judge_that_cannot_judge_is_refused(dl):
         ((vae, "judge=nobody"), "nobody: no such run"),
         ((vae, f"judge={judge}", "samples=3"), "samples must be a whole number >= 50"),
     ):
-        code, _, err = dl("eval", *words, *QUICK)
+        code, _, err = dl("eval", *map(str, words), *QUICK)
         assert code in (2, 6), (code, err)
         assert expected in " ".join(err.split()), err
 

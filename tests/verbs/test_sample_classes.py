@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from dlcli.verbs.sample import put
@@ -34,6 +36,20 @@ def test_a_conditional_model_draws_each_class_or_the_chosen_one(dl):
     assert code == 2
     assert "sampler.label=ten: no such class" in err
     assert "classes: 0, 1, 2" in err
+
+
+def test_each_picture_in_a_file_of_its_own(dl):
+    assert dl("train", "model=vae", *SMALL, "model.encoder.widths=[8]", "model.decoder.widths=[8]")[0] == 0
+    code, out, _ = dl("sample", "n=3", "files=true")
+    assert code == 0
+    assert out.rstrip().endswith("/samples/prior-seed0")
+    drawn = samples("prior-seed0")
+    for number, path in enumerate(sorted(Path("outputs").glob("*/*/samples/prior-seed0/*.png"))):
+        with Image.open(path) as picture:
+            assert (path.name, picture.mode, picture.size) == (f"{number:05}.png", "L", (28, 28))
+            levels = torch.from_numpy(np.asarray(picture).copy())
+        assert levels.equal((drawn[number, 0] * 255).round().byte())
+    assert number == 2
 
 
 def test_a_model_without_classes_says_so(dl):

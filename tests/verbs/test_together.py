@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
-def runs(dl) -> list[Path]:
+def runs(trained) -> list[Path]:
     """Return two short runs of different seeds."""
-    for seed in (1, 2):
-        assert dl("train", "model=mlp", "epochs=2", f"seed={seed}")[0] == 0
-    return sorted(Path("outputs").glob("mlp-digits/*"))
+    return [trained("model=mlp", "epochs=2", f"seed={seed}") for seed in (1, 2)]
 
 
 def test_a_committee_is_scored_beside_its_members(dl, runs):

@@ -73,7 +73,7 @@ def test_an_absent_file_another_width_and_data_without_words_are_refused(tmp_pat
     vectors.start(net, values(path, resume="last"))  # a run that goes on has its own
 
 
-def test_a_training_starts_from_vectors_and_can_keep_them(dl, tmp_path):
+def test_a_training_starts_from_vectors_and_can_keep_them(dl, undrawn, tmp_path):
     path = tmp_path / "own.txt"
     path.write_text("string 1 2 3 4\nclass 5 6 7 8\n")
     words = ("train", "model=text_sum", "model.net.width=4", "epochs=1", f"vectors={path}", "freeze=[net.embedding.*]")

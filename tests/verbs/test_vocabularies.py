@@ -62,7 +62,7 @@ def test_weights_of_other_words_are_not_taken_over(tmp_path):
     same_words(Run(tmp_path / "run"), values | {"data": {}})
 
 
-def test_from_the_command_line(dl, tmp_path):
+def test_from_the_command_line(dl, undrawn, tmp_path):
     table(tmp_path, "word")
     words = ("train", "model=text_sum", "data=lines", "data.source.path=a.csv", "max_steps=2", "batch=8")
     assert dl(*words)[0] == 0

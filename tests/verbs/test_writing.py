@@ -41,7 +41,7 @@ def test_a_run_is_evaluated_and_writes(dl, family):
     assert texts[0].strip().splitlines()[0] in out
 
 
-def test_a_prompt_from_a_file_and_one_that_cannot_be_written(dl):
+def test_a_prompt_from_a_file_and_one_that_cannot_be_written(dl, undrawn):
     assert dl("train", "model=rnn_lm", *SMALL, *NETS["rnn_lm"])[0] == 0
     Path("start.txt").write_text("The ", encoding="utf-8")
     code, out, err = dl("sample", "sampler=text", "sampler.file=start.txt", "sampler.length=10", "n=1")
@@ -58,7 +58,7 @@ def test_a_prompt_from_a_file_and_one_that_cannot_be_written(dl):
         assert (found, said in err) == (code, True), err
 
 
-def test_a_text_of_ones_own_is_judged(dl):
+def test_a_text_of_ones_own_is_judged(dl, undrawn):
     assert dl("train", "model=gpt", *SMALL, *NETS["gpt"])[0] == 0
     run = newest()
     Path("mine.txt").write_bytes(b"The value of the expression\r\nis evaluated once.\r\n" * 20)

@@ -1,0 +1,104 @@
+"""`dl attack -m`: every combination once, what failed said, what is done kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import dlcli.verbs.onslaught as onslaught_module
+
+TRAINED: list[Path] = []
+
+
+@pytest.fixture
+def run(dl, tmp_path_factory) -> Path:
+    """Return a small classifier of digits, trained once for all tests."""
+    if not TRAINED:
+        kept = tmp_path_factory.mktemp("kept")
+        assert dl("train", "model=mlp", "data=digits8", "epochs=2", f"paths.outputs={kept}")[0] == 0
+        TRAINED.extend(kept.glob("*/*"))
+    return TRAINED[0]
+
+
+QUICK = ("n=20", "checks=0")
+
+
+def test_a_grid_ends_in_a_table_and_keeps_every_report(dl, run):
+    words = ("attack", str(run), "-m", "attack=fgsm,pgd", "attack.eps=0.1,0.2", *QUICK)
+    code, out, _ = dl(*words)
+    assert code == 0
+    assert "attacks on" in out
+    (place,) = (run / "attacks/sweeps").glob("attack-eps-*")
+    names = sorted(f"{path.parent.name}/{path.stem}" for path in place.glob("job-*/*.json"))
+    assert names == [f"job-{i}/{kind}-linf-eps{eps}" for i, (kind, eps) in enumerate(
+        (kind, eps) for kind in ("fgsm", "pgd-40") for eps in ("0.1", "0.2"))]  # fmt: skip
+    assert len(list(place.glob("job-*/*.safetensors"))) == 4
+    found = [json.loads(path.read_text())["robust_accuracy"] for path in sorted(place.glob("job-*/*.json"))]
+    rows = [line.split(",") for line in (place / "sweep.csv").read_text().splitlines()]
+    assert [float(row[rows[0].index("robust_accuracy")]) for row in rows[1:]] == found
+    code, out, _ = dl(*words)
+    assert code == 0
+    assert "4 of them done before" in out
+
+
+def test_a_failure_ends_no_other_attack_and_the_same_command_tries_it_again(dl, run):
+    words = ("attack", str(run), "-m", "attack=pgd", "attack.steps=2", "attack.target=3,77", *QUICK)
+    for _ in range(2):
+        code, out, err = dl(*words)
+        assert code == 11
+        assert "attack.target=77 must be a class below 10" in err
+        assert "1 of 2 jobs failed" in err
+        assert "Traceback" not in out + err
+    assert "1 of them done before" in out
+
+
+def test_an_interrupted_grid_goes_on(dl, run, monkeypatch):
+    words = ("attack", str(run), "-m", "attack=fgsm", "attack.eps=0.01,0.02", "seed=3", *QUICK)
+    honest, calls = onslaught_module.attack, []
+
+    def dying(*given):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return honest(*given)
+
+    monkeypatch.setattr(onslaught_module, "attack", dying)
+    assert dl(*words)[0] == 130
+    monkeypatch.setattr(onslaught_module, "attack", honest)
+    code, out, _ = dl(*words)
+    assert code == 0
+    assert "1 of them done before" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("attack=fgsm,pdg",), "did you mean pgd?"),
+        (("attack=fgsm", "attack.eps=0.1,-1"), "attack.eps must be"),
+        (("attack=fgsm", "attack.eps=interval(0.1,0.2)"), "list values instead"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_runs(dl, run, words, message):
+    code, out, err = dl("attack", str(run), "-m", *words, *QUICK)
+    assert code == 2
+    assert message in err
+    assert "job 0" not in out
+
+
+def test_all_sizes_are_looked_at_before_the_first_is_tried(dl, run):
+    code, out, err = dl("attack", str(run), "attack.eps=[0.1,8]", *QUICK)
+    assert code == 2
+    assert "divide by 255" in err
+    assert "robust" not in out
+
+
+def test_a_twin_is_told_of_and_must_be_another_net(dl, run, tmp_path):
+    assert dl("train", "model=mlp", "data=digits8", "epochs=2", "seed=1", f"paths.outputs={tmp_path}")[0] == 0
+    (other,) = tmp_path.glob("*/*")
+    code, out, _ = dl("attack", str(run), f"twin={other}", "attack=pgd", "attack.eps=0.3", "n=20", "checks=20")
+    assert code == 0
+    assert "PASS twin" in out
+    code, _, err = dl("attack", str(run), f"twin={run}", *QUICK)
+    assert code == 2
+    assert "twin=" in err
+    assert "take a run of another seed" in err
