@@ -11,19 +11,19 @@ import threading
 import time
 from pathlib import Path
 
+from dlcli.config.check import check
 from dlcli.errors import DlError
 from dlcli.sweep.ledger import Ledger
-from dlcli.verbs.start import recorded, single
+from dlcli.verbs.start import recorded
 
 
 def main() -> None:
     """Train; an error becomes its line and exit code, a fault of ours leaves its traceback in the log."""
     folder, number, *words = sys.argv[1:]
     sys.argv = ["dl", "train", *words]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and leaving
     threading.Thread(target=end_with_the_sweep, daemon=True).start()
     try:
-        single(words, lambda config, overrides: recorded(Ledger(Path(folder)), int(number), config, overrides))
+        recorded(Ledger(Path(folder)), int(number), check("train", words), words)
     except DlError as error:
         print(f"dl: {error}", file=sys.stderr)
         sys.exit(error.code)

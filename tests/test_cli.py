@@ -84,6 +84,7 @@ FAULTS = [
     (("train", "precision=fp8"), 2, ["precision must be one of auto, fp32, bf16, fp16"]),
     (("train", "deterministic=maybe"), 2, ["deterministic must be true or false"]),
     (("train", "optmizer=adam"), 2, ["optmizer=adam: no such key; did you mean optimizer? options: adagrad, adam"]),
+    (("train", "hydra.verbose=true"), 2, ["hydra.verbose=true: Hydra's own keys steer sweeps; add -m"]),
     (("sample", "sampler.prompt=x"), 2, ["sampler.prompt=x: no such key; sampler=text has it"]),
     (("train", "model=gpt", "data=iris"), 2, ["data=iris has no context, vocab, vocabulary, which this model needs"]),
     (("train", "+epochz=3"), 2, ["no such key; did you mean epochs"]),

@@ -30,10 +30,15 @@ def loader() -> Iterator[Any]:
 
 
 def compose(verb: str, overrides: Sequence[str]) -> Any:
-    """Return the composed config of a verb, without Hydra's own node. Call it inside `loader()`."""
+    """Return the composed config of a verb; only `${hydra:...}` sees Hydra's own node. Call it inside `loader()`."""
     from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
 
-    return compose(verb, list(overrides))
+    config = compose(verb, list(overrides), return_hydra_config=True)
+    with open_dict(config):
+        HydraConfig.instance().set_config(OmegaConf.create({"hydra": config.pop("hydra")}))
+    return config
 
 
 def choices(verb: str, overrides: Sequence[str]) -> dict[str, str]:
@@ -44,17 +49,14 @@ def choices(verb: str, overrides: Sequence[str]) -> dict[str, str]:
     return {str(group): str(option) for group, option in chosen.items() if "/" not in str(group)}
 
 
-def run(task: Callable[[Any], Any], verb: str, flags: Sequence[str], overrides: Sequence[str]) -> Any:
-    """Run a task under `hydra.main`, so that multirun, sweepers and launchers are Hydra's own.
-
-    Flags go first: Hydra's parser does not take words on both sides of a flag.
-    """
+def multirun(task: Callable[[Any], Any], verb: str, overrides: Sequence[str]) -> None:
+    """Run the jobs of a sweep under `hydra.main`, so that sweepers and launchers are Hydra's own."""
     plugins()
     import hydra
 
     decorated = hydra.main(version_base=VERSION, config_path=str(paths.packaged()), config_name=verb)(task)
-    before, sys.argv = sys.argv, ["dl", *flags, *overrides]
+    before, sys.argv = sys.argv, ["dl", "--multirun", *overrides]
     try:
-        return decorated()
+        decorated()
     finally:
         sys.argv = before

@@ -1,8 +1,8 @@
-"""Start a training or a sweep: check first, then hand over to Hydra."""
+"""Start a training, or a sweep under Hydra, once everything is checked."""
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from dlcli.sweep.axes import OURS, axes, corners, draws, grid
 from dlcli.sweep.folder import folder
 from dlcli.sweep.ledger import Ledger
 
-Learn = Callable[[Any, Sequence[str]], Any]
-
 
 def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_run: bool) -> None:
     """Check everything, then run the job or the sweep. Raises ConfigError before torch is imported."""
     paths.use(config_dir)
     config = check("train", corners(overrides) if multirun else overrides, multirun)
+    own = [word for word in overrides if word.lstrip("+~").startswith("hydra")]
+    if own and not multirun:
+        raise ConfigError(f"{own[0]}: Hydra's own keys steer sweeps; add -m")
     if multirun and config.find_lr:
         raise ConfigError("find_lr=true: one model at a time, without -m")
     jobs = planned(config, overrides) if multirun else [list(overrides)]
@@ -33,11 +34,11 @@ def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_
     elif config.find_lr:
         from dlcli.verbs.rate import find_rate
 
-        single(overrides, lambda config, _: find_rate(config))
+        find_rate(config)
     else:
         from dlcli.verbs.train import train
 
-        single(overrides, train)
+        train(config, overrides)
 
 
 def planned(config: Any, overrides: Sequence[str]) -> list[list[str]]:
@@ -77,7 +78,7 @@ def sweep(config: Any, overrides: Sequence[str]) -> None:
         ledger.settle()
         print(f"sweep    {Run(place)}")
         try:
-            compose.run(job, "train", ["--multirun"], [*overrides, f"hydra.sweep.dir='{escaped}'"])
+            compose.multirun(job, "train", [*overrides, f"hydra.sweep.dir='{escaped}'"])
         except KeyboardInterrupt as stop:
             summary.show(ledger)
             error = Interrupted("the sweep was stopped; the same command goes on with it")
@@ -88,21 +89,6 @@ def sweep(config: Any, overrides: Sequence[str]) -> None:
             raise
         summary.show(ledger)
         summary.verdict(ledger)
-
-
-def single(overrides: Sequence[str], learn: Learn) -> None:
-    """Train once; an error is carried past Hydra, which would print a page of its own."""
-    caught: list[BaseException] = []
-
-    def task(config: Any) -> None:
-        try:
-            learn(config, overrides)
-        except Exception as error:
-            caught.append(error)
-
-    compose.run(task, "train", [], overrides)
-    if caught:
-        raise caught[0]
 
 
 def job(config: Any) -> float | None:
