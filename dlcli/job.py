@@ -11,10 +11,9 @@ import threading
 import time
 from pathlib import Path
 
-from dlcli.config.check import check
 from dlcli.errors import DlError
 from dlcli.sweep.ledger import Ledger
-from dlcli.verbs.start import recorded
+from dlcli.verbs.start import apart
 
 
 def main() -> None:
@@ -23,7 +22,7 @@ def main() -> None:
     sys.argv = ["dl", "train", *words]
     threading.Thread(target=end_with_the_sweep, daemon=True).start()
     try:
-        recorded(Ledger(Path(folder)), int(number), check("train", words), words)
+        apart(Ledger(Path(folder)), int(number), words)
     except DlError as error:
         print(f"dl: {error}", file=sys.stderr)
         sys.exit(error.code)

@@ -32,7 +32,8 @@ def show(ledger: Ledger) -> None:
         values = [number(row["scores"][name]) if name in scores(row) else "" for name in names]
         words = [str(row["job"]), differing(row["overrides"], shared), *values, row["state"]]
         table.add_row(*(Text(printable(word)) for word in words))
-    for setting, group in over_seeds(rows, shared).items():
+    groups = over_seeds(rows, shared)
+    for setting, group in groups.items() if max(map(len, groups.values()), default=0) > 1 else ():
         means = (mean_and_spread([found[name] for found in group if name in found]) for name in names)
         spread.add_row(*(Text(printable(word)) for word in (setting or "all", *means, len(group))))
     Console(highlight=False).print("", table, *(["", spread] if spread.row_count else []))

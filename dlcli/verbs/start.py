@@ -112,6 +112,11 @@ def job(config: Any) -> float | None:
     return scores.get(ledger.rows()[number]["monitor"])
 
 
+def apart(ledger: Ledger, number: int, overrides: Sequence[str]) -> None:
+    """Train one job of a sweep in a process of its own."""
+    recorded(ledger, number, check("train", overrides), overrides)
+
+
 def recorded(ledger: Ledger, number: int, config: Any, overrides: Sequence[str]) -> dict[str, float]:
     """Train, or go on where the job was interrupted, and write what becomes of it into the ledger of its sweep."""
     from dlcli.verbs.train import train
