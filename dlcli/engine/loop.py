@@ -86,8 +86,9 @@ class Engine:
         planned = self.settings.epochs * len(train)
         self.clock = self.clock._replace(steps=min(planned, self.settings.max_steps or planned))
         deadline = Deadline(self.settings.max_time)
-        while self.clock.step < self.clock.steps and not self.best.exhausted:
-            self.train_epoch(train, lambda: stop or deadline, step_end)
+        while not self.best.exhausted and (self.clock.step < self.clock.steps or self.best.seen < self.clock.step):
+            if self.clock.step < self.clock.steps:  # else a stop came between the last step and its score
+                self.train_epoch(train, lambda: stop or deadline, step_end)
             if stop:
                 return False
             self.traces.end_epoch(self.clock.step)

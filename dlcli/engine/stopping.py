@@ -14,13 +14,14 @@ class Best:
         self.score: float | None = None
         self.step = 0
         self.waited = 0
+        self.seen = 0  # the step of the last score, good or bad
 
     def improved(self, score: float, step: int) -> bool:
         """Take in the score of an epoch. A score that is no number is never the best; of equal ones the first is."""
         better = math.isfinite(score) and (self.score is None or self.sign * score > self.sign * self.score)
         if better:
             self.score, self.step = score, step
-        self.waited = 0 if better else self.waited + 1
+        self.waited, self.seen = 0 if better else self.waited + 1, step
         return better
 
     @property
@@ -30,11 +31,11 @@ class Best:
 
     def state(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"score": self.score, "step": self.step, "waited": self.waited}
+        return {"score": self.score, "step": self.step, "waited": self.waited, "seen": self.seen}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over saved data."""
-        self.score, self.step, self.waited = state["score"], state["step"], state["waited"]
+        self.score, self.step, self.waited, self.seen = (state[key] for key in ("score", "step", "waited", "seen"))
 
 
 class Deadline:

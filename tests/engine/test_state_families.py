@@ -62,21 +62,61 @@ class After:
         self.left -= 1
 
 
+def unbroken(config: Any) -> Setup:
+    """Return a training that was never stopped."""
+    whole = made(config)
+    assert whole.engine.fit(whole.train, whole.valid)
+    return whole
+
+
+def continued(config: Any, before: Setup, family: str) -> Setup:
+    """Return what another process makes of the state of a training."""
+    content = checkpoint.encode(*state.capture(before.engine))
+    torch.manual_seed(99)  # whatever the new process did before must not matter
+    other = made(config)
+    state.restore(other.engine, *checkpoint.decode(content, family), family)
+    return other
+
+
+def require_same_bits(setup: Setup, whole: Setup) -> None:
+    """Compare everything that a state holds, with no tolerance."""
+    (ours, plain), (theirs, other_plain) = state.capture(setup.engine), state.capture(whole.engine)
+    assert ours.keys() == theirs.keys()
+    assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert json.dumps(plain) == json.dumps(other_plain)
+
+
 @pytest.mark.parametrize("family", sorted(paths.options("model")))
 def test_a_family_that_is_continued_ends_with_the_bits_of_the_unbroken_one(family):
     """R3: weights, averages, the best, optimizers, schedule and random streams, with no tolerance."""
     config = small(family)
-    whole = made(config)
-    assert whole.engine.fit(whole.train, whole.valid)
     broken, stop = made(config), After(MIDDLE)
     assert not broken.engine.fit(broken.train, broken.valid, stop, stop.step_end)
     assert broken.engine.position > 0
-    content = checkpoint.encode(*state.capture(broken.engine))
-    torch.manual_seed(99)  # whatever the new process did before must not matter
-    other = made(config)
-    state.restore(other.engine, *checkpoint.decode(content, family), family)
+    other = continued(config, broken, family)
     assert other.engine.fit(other.train, other.valid)
-    (ours, plain), (theirs, other_plain) = state.capture(other.engine), state.capture(whole.engine)
-    assert ours.keys() == theirs.keys()
-    assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
-    assert json.dumps(plain) == json.dumps(other_plain)
+    require_same_bits(other, unbroken(config))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", sorted(paths.options("model")))
+def test_a_family_that_is_stopped_after_every_step_ends_with_the_bits_of_the_unbroken_one(family):
+    """R3: before the first step, within epochs and at their ends, before the last score; a new process each time."""
+    config = small(family)
+    setup, stops = continued(config, made(config), family), 0
+    while not setup.engine.fit(setup.train, setup.valid, stop := After(1), stop.step_end):
+        setup, stops = continued(config, setup, family), stops + 1
+    assert stops >= 5
+    require_same_bits(setup, unbroken(config))
+
+
+@pytest.mark.parametrize("last", [6, 5])  # the end of an epoch, and the middle of one
+def test_a_stop_between_the_last_step_and_its_score_leaves_the_score_to_the_next_process(last):
+    config = small("mlp")
+    config.max_steps = last
+    broken, stop = made(config), After(last)
+    assert not broken.engine.fit(broken.train, broken.valid, stop, stop.step_end)
+    other = continued(config, broken, "mlp")
+    assert other.engine.best.seen < other.engine.clock.step
+    assert other.engine.fit(other.train, other.valid)
+    require_same_bits(other, unbroken(config))
