@@ -80,7 +80,10 @@ class Model(nn.Module):
         return {name: values.float().mean().item() for name, values in measured.items()}
 
     def report(self, measured: dict[str, Tensor]) -> dict[str, Any]:
-        """Turn what was measured on a whole split into further numbers, nested tables and matplotlib figures."""
+        """Turn what was measured on a whole split into further numbers, nested tables and matplotlib figures.
+
+        A figure that `dl eval` alone draws, so that no training waits for it, is a function without arguments.
+        """
         return {}
 
     def show(self, batch: Any) -> dict[str, Tensor | str]:

@@ -46,7 +46,10 @@ def test_a_run_from_train_to_attack(dl, drawn):
     code, out, _ = dl("eval", "points=60")
     assert code == 0
     assert "accuracy" in out
-    assert {"test-confusion.png", "test-pca.png", "test-tsne.png"} <= {p.name for p in (run / "figures").iterdir()}
+    drawn = {p.name for p in (run / "figures").iterdir()}
+    assert {"test-confusion.png", "test-roc.png", "test-calibration.png", "test-pca.png", "test-tsne.png"} <= drawn
+    assert "valid-confusion.png" in drawn
+    assert "valid-roc.png" not in drawn  # no training waits for curves
     code, out, _ = dl("attack", "attack=fgsm", "n=100")
     assert code == 0
     assert "robust accuracy" in out

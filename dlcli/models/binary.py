@@ -73,9 +73,9 @@ class Binary(Model):
             },
             "brier": (probabilities.double() - truth.double()).square().mean().item(),
             "calibration_error": metrics.calibration_error(confidence.flatten(), right),
-            "roc": figures.roc(probabilities, truth, names),
-            "precision_recall": figures.precision_recall(probabilities, truth, names),
-            "calibration": figures.calibration(*metrics.calibration(confidence.flatten(), right)),
+            "roc": lambda: figures.roc(probabilities, truth, names),
+            "precision_recall": lambda: figures.precision_recall(probabilities, truth, names),
+            "calibration": lambda: figures.calibration(*metrics.calibration(confidence.flatten(), right)),
         }
         if self.labels > 1:
             return found

@@ -70,9 +70,9 @@ class Classifier(Model):
             "brier": metrics.brier(probabilities, truth),
             "calibration_error": metrics.calibration_error(confidence, guess == truth),
             "confusion": figures.confusion(table, self.names),
-            "roc": figures.roc(probabilities, positive, self.names),
-            "precision_recall": figures.precision_recall(probabilities, positive, self.names),
-            "calibration": figures.calibration(*metrics.calibration(confidence, guess == truth)),
+            "roc": lambda: figures.roc(probabilities, positive, self.names),
+            "precision_recall": lambda: figures.precision_recall(probabilities, positive, self.names),
+            "calibration": lambda: figures.calibration(*metrics.calibration(confidence, guess == truth)),
         }
 
     def show(self, batch: Any) -> dict[str, Tensor | str]:

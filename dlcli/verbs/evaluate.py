@@ -38,7 +38,8 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     precision = Precision(choice.device, "fp32")
     measured = measure(model, examples, precision, config["seed"])
     with aside(config["seed"]):
-        scores, report = model.score(measured), model.report(measured)
+        scores = model.score(measured)
+        report = {name: value() if callable(value) else value for name, value in model.report(measured).items()}
         report |= {"members": alone(members, examples, precision, config["seed"])} if members else {}
         report |= maps(model, examples, config["points"])
         worst = mistakes(model, examples, measured, config["mistakes"])

@@ -194,7 +194,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     run.put("checkpoints/best.safetensors", save(plain))  # for any other program
     measured = engine.measure(setup.valid)
     scores = engine.model.score(measured)
-    report = engine.model.report(measured)
+    report = {name: value for name, value in engine.model.report(measured).items() if not callable(value)}
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     log.figures("valid", figures, engine.best.step)
     log.scalars({f"final/{name}": scores[name] for name in declared(engine) if name in scores}, engine.clock.step)
