@@ -26,7 +26,8 @@ def choose(name: str, index: int = 0, threads: int | None = None) -> Choice:
         return Choice(torch.device("mps"), "asked for")
     if name == "cpu" or not torch.accelerator.is_available():
         reason = "asked for" if name == "cpu" else "no GPU found"
-        return Choice(torch.device("cpu"), f"{reason}; {torch.get_num_threads()} threads")
+        threads = torch.get_num_threads()
+        return Choice(torch.device("cpu"), f"{reason}; {threads} thread{'s' if threads > 1 else ''}")
     found = torch.accelerator.current_accelerator()
     return cuda(index) if found is not None and found.type == "cuda" else Choice(torch.device(str(found)), "found")
 
