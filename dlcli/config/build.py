@@ -101,7 +101,8 @@ def _fits(found: Any, arguments: dict[str, Any], partial: bool) -> None:
             raise ConfigError(f"{found.__name__} takes no argument {name!r}{hint}")
     for name, value in arguments.items():
         if fault := _unfit(value, parameters[name].annotation):
-            raise ConfigError(f"{found.__name__}: {name}={value!r:.60} {fault}")
+            shown = "null" if value is None else f"{value!r:.60}"
+            raise ConfigError(f"{found.__name__}: {name}={shown} {fault}; leave {name} out to have its default")
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if not partial and (missing := [name for name in needed if name not in arguments]):
         raise ConfigError(f"{found.__name__} needs {', '.join(missing)} as well")

@@ -114,7 +114,7 @@ def test_the_file_of_a_run_cannot_say_whose_code_may_run(dl, undrawn, tmp_path, 
         (10**39, "must be below 5e+18"),
         (True, "latent=True must be a whole number"),
         ("8", "latent='8' must be a whole number"),
-        (None, "latent=None must be a whole number"),
+        (None, "latent=null must be a whole number; leave latent out"),
     ],
 )
 def test_arguments_are_of_the_kind_that_the_class_states(value, said):
