@@ -15,7 +15,7 @@ import common
 
 LABELS = (10, 100, 1000)
 TASKS = ("usps", "fashion")
-BODY = ",".join(["net.normalize.*", *(f"net.layers.{number}.*" for number in (1, 4, 8, 10))])
+BODY = ",".join(["net.picture.*", *(f"net.layers.{number}.*" for number in (1, 4, 8, 10))])
 HEAD = "learn=[net.layers.12.*]"
 WAYS = {
     "from scratch": ["optimizer.lr=1e-3"],
