@@ -30,6 +30,10 @@ def frechet(x: Tensor, y: Tensor) -> float:
     """Return the Frechet distance of the normal distributions with mean and covariance of (N, D) and (M, D)."""
     x, y = x.double(), y.double()
     apart = (x.mean(0) - y.mean(0)).square().sum()
+    if max(len(x), len(y)) < x.shape[1]:  # S = a'a, so that the same singular values are those of the smaller a b'
+        a, b = ((side - side.mean(0)) / (len(side) - 1) ** 0.5 for side in (x, y))
+        cross = torch.linalg.svdvals(a @ b.T).sum()
+        return (apart + a.square().sum() + b.square().sum() - 2 * cross).clamp(min=0).item()
     first, second = torch.cov(x.T).reshape(x.shape[1], -1), torch.cov(y.T).reshape(x.shape[1], -1)
     # the eigenvalues of S S' are the squared singular values of S^1/2 S'^1/2, which is stable where S is singular
     cross = torch.linalg.svdvals(root(first) @ root(second)).sum()

@@ -26,6 +26,7 @@ QUICK = {  # smaller nets for the tests alone
     "vae_conv": ("limit=0.3", "model.importance=5"),
     "beta_vae": ("limit=0.3", "model.importance=5"),
     "restoration": ("limit=0.3", "model.net.net.width=8"),
+    "resgan": ("limit=0.5", "limit_valid=0.3", "batch=32", "model.generator.width=8", "model.critic.width=8"),
     "cyclegan": ("limit=0.2", "limit_valid=0.3", "model.there.blocks=1", "model.there.width=4"),
     "unet": ("model.net.width=8",),
     "lenet_1998": ("limit=0.5", "optimizer.lr=0.003"),
@@ -64,10 +65,10 @@ def newest() -> Path:
 
 
 def test_the_families_are_counted():
-    assert len(FAMILIES) == 91
+    assert len(FAMILIES) == 92
     assert len(paths.options("optimizer")) == 10
     assert len(paths.options("schedule")) == 9
-    assert len(paths.options("data")) == 48
+    assert len(paths.options("data")) == 50
     assert len(paths.options("augment")) == 20
 
 
@@ -132,11 +133,11 @@ def test_every_recipe_composes(recipe):
 
 
 FILES = {
-    *("mnist", "fashion", "binary_mnist", "usps", "mnist_usps", "usps_mnist"),
+    *("mnist", "fashion", "binary_mnist", "usps", "mnist_usps", "usps_mnist", "paintings"),
     *("cifar10", "isbi", "fsdd", "fsdd_spectrogram"),
     *("shakespeare", "names", "sst2", "multi30k"),
 }
-OWN = {"table", "arrays", "folder", "masks", "text", "lines", "parallel"}
+OWN = {"table", "arrays", "folder", "masks", "domains", "text", "lines", "parallel"}
 EMBEDDED = sorted(set(paths.options("data")) - FILES - OWN)
 
 

@@ -36,6 +36,17 @@ def test_the_frechet_distance_equals_that_of_the_matrix_root():
     assert fidelity.frechet(x, y) == pytest.approx(apart + (first + second - 2 * root).trace(), rel=1e-8)
 
 
+def test_the_frechet_distance_of_few_examples_is_that_of_their_covariances():
+    x, y = torch.randn(30, 40), 1 + 2 * torch.randn(35, 40)
+    double = torch.cat([x, x]), torch.cat([y, y])  # the same means; the same covariances but for N - 1
+    few, many = fidelity.frechet(x, y), fidelity.frechet(*double)
+    first, second = (torch.cov(side.double().T) for side in (x, y))
+    cross = torch.linalg.svdvals(fidelity.root(first) @ fidelity.root(second)).sum()
+    apart = (x.double().mean(0) - y.double().mean(0)).square().sum()
+    assert few == pytest.approx((apart + first.trace() + second.trace() - 2 * cross).item(), rel=1e-6)
+    assert many == pytest.approx(few, rel=0.05)  # 60 and 70 examples take the other route
+
+
 def test_the_frechet_distance_of_fewer_examples_than_features_is_finite():
     x = torch.randn(10, 30)
     assert fidelity.frechet(x, x) == pytest.approx(0, abs=1e-6)

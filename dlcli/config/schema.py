@@ -112,6 +112,8 @@ ROOT: dict[str, Kind | None] = {
     "resume": Kind(str, null=True),
     "committee": Kind(list),
     "judge": Kind(str, null=True),
+    "inception": Kind(str, null=True),
+    "inception_sha256": Kind(str, null=True),
     "certify": Kind(int, 0),
     "text": Kind(str, null=True),
     "samples": Kind(int, 50),

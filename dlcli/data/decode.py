@@ -49,6 +49,20 @@ def decode(wanted: Wanted) -> np.ndarray:
     return np.ascontiguousarray(pixels.reshape(wanted.height, wanted.width, -1).transpose(2, 0, 1))  # (C, H, W)
 
 
+def decode_whole(path: str, side: int, channels: int) -> np.ndarray:
+    """Return the pixels of a picture whose shorter side is brought down to `side`, (C, H, W) uint8. Raises Unreadable.
+
+    A picture that is smaller stays as it is.
+    """
+    with opened(path) as picture:
+        picture.draft(picture.mode, (2 * side, 2 * side))
+        plain = flat(ImageOps.exif_transpose(picture)).convert("L" if channels == 1 else "RGB")
+        scale = min(1.0, side / min(plain.size))
+        width, height = (round(length * scale) for length in plain.size)
+        pixels = np.array(plain.resize((width, height), Image.Resampling.BILINEAR))
+    return np.ascontiguousarray(pixels.reshape(height, width, -1).transpose(2, 0, 1))  # (C, H, W)
+
+
 def decode_mask(path: str, height: int, width: int) -> np.ndarray:
     """Return the values of a mask, (H, W) uint8: grey levels, or indices into its palette. Raises Unreadable."""
     with opened(path) as picture:

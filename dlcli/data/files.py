@@ -10,10 +10,10 @@ from dlcli.disk import write
 from dlcli.errors import DataError
 
 
-def locate(path: str, root: Path, folder: bool = False) -> Path:
+def locate(path: str, root: Path, folder: bool = False, key: str = "path") -> Path:
     """Find the user's own file or folder, from the working directory or else from the data directory.
 
-    Raises DataError where it is in neither.
+    Raises DataError where it is in neither, and names the key of the source to set.
     """
     places = [Path(path).expanduser(), root / path]
     for place in places:
@@ -22,7 +22,7 @@ def locate(path: str, root: Path, folder: bool = False) -> Path:
     kind, value = ("folder", "DIR") if folder else ("file", "FILE")
     raise DataError(
         f"no such {kind}: {places[0].absolute()} (nor {places[1].absolute()}): "
-        f"a {kind} must be named from the working directory or the data directory; set data.source.path={value}"
+        f"a {kind} must be named from the working directory or the data directory; set data.source.{key}={value}"
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dlcli.batch import Images, Masks, Pairs, Tokens, Translations
 from dlcli.data.album import Album
-from dlcli.data.randomness import Counter, Draw, scramble
+from dlcli.data.randomness import STILL, Counter, Draw, scramble
 from dlcli.data.splits import Rest, pick
 from dlcli.errors import ConfigError, DataError
 
@@ -134,6 +134,22 @@ class Stream(Loader):
         if self.device.type != "cuda":
             return batch
         return Images(*(field.pin_memory().to(self.device, non_blocking=True) for field in batch))
+
+
+class Cut(Loader):
+    """Serve squares that are cut out of whole pictures, others in each epoch."""
+
+    def take(self, indices: Sequence[int] | Tensor) -> Any:
+        """Return the examples `indices`, cut where no epoch cuts them."""
+        return self._moved(torch.as_tensor(indices, dtype=torch.long).cpu(), STILL)
+
+    def _batches(self, parts: Sequence[slice | Tensor], epoch: int) -> Iterator[Any]:
+        for part in parts:
+            yield self._moved(torch.arange(part.start, part.stop) if isinstance(part, slice) else part, epoch)
+
+    def _moved(self, rows: Tensor, epoch: int) -> Pairs:
+        batch = self.data.cut(rows, self.seed, epoch)
+        return _awake(Pairs(*(field.to(self.device) for field in batch)))
 
 
 def _awake(batch: Any) -> Any:

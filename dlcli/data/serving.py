@@ -4,7 +4,8 @@ from typing import Any
 
 from dlcli.batch import Tokens, Translations
 from dlcli.data.album import Album
-from dlcli.data.loader import Loader, Resident, Stream, limited
+from dlcli.data.crops import Crops
+from dlcli.data.loader import Cut, Loader, Resident, Stream, limited
 from dlcli.data.prose import Prose
 from dlcli.data.reading import Texts, Windows
 from dlcli.data.splits import Rest
@@ -17,5 +18,5 @@ def serve(split: Rest, **options: Any) -> Loader:
         if split.order == "carried" and options.get("shuffle", True):
             raise ConfigError(f"limit={limit}: a text read on from batch to batch is read whole; set limit=1.0")
         split = limited(split, limit, options.get("seed", 0))
-    kinds: dict[type, type[Loader]] = {Album: Stream, Prose: Windows, Tokens: Texts, Translations: Texts}
+    kinds: dict[type, type[Loader]] = {Album: Stream, Crops: Cut, Prose: Windows, Tokens: Texts, Translations: Texts}
     return kinds.get(type(split), Resident)(split, **options)

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from dlcli.batch import IGNORED, Images, Masks, Pairs, Signals, Table, Tokens, Translations
 from dlcli.data.album import Album
+from dlcli.data.crops import Crops
 from dlcli.data.prose import Prose
 from dlcli.data.randomness import scramble
 from dlcli.errors import DataError
 
 # how a split rests in memory, or in files
-Rest = Images | Masks | Pairs | Signals | Table | Tokens | Translations | Prose | Album
+Rest = Images | Masks | Pairs | Signals | Table | Tokens | Translations | Prose | Album | Crops
 RESAMPLED = 2  # a word of its own in the hash, so that shuffling and resampling are independent
 
 Kind = TypeVar("Kind", bound=Rest)
@@ -81,7 +82,7 @@ def few(y: Tensor, count: int | None, seed: int) -> Tensor:
 
 def pick(batch: Kind, rows: Tensor) -> Kind:
     """Return the given rows of every field."""
-    if isinstance(batch, Album | Prose):
+    if isinstance(batch, Album | Crops | Prose):
         return batch.pick(rows)  # type: ignore[return-value]
     return type(batch)(*(field[rows] for field in batch))
 
@@ -162,7 +163,7 @@ def _shape(split: Rest) -> tuple[int, ...]:
     return split.shape if isinstance(split, Album) else tuple(split.x.shape[1:])
 
 
-def _check_inputs(name: str, split: Images | Masks | Pairs | Signals | Table | Tokens | Translations | Prose) -> None:
+def _check_inputs(name: str, split: Any) -> None:
     x = split.x
     if isinstance(split, Masks):
         _refuse(name, "weights", split.w, ~(split.w >= 0), "numbers of 0 or more", "repair the weights")

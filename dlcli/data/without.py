@@ -28,7 +28,8 @@ def leave_out(splits: Splits, classes: Sequence[Any]) -> Splits:
     """
     if not classes:
         return splits
-    if splits.train.y.ndim != 1 or splits.train.y.is_floating_point():
+    classless = "classes" not in splits.facts
+    if classless or splits.train.y.ndim != 1 or splits.train.y.is_floating_point():
         raise ConfigError(f"without={list(classes)}: these data do not name one class for each example; set without=[]")
     names = [str(name) for name in splits.facts.get("names") or range(splits.facts["classes"])]
     out = torch.tensor(sorted(numbers(names, classes)))

@@ -22,6 +22,8 @@ from dlcli.engine.randomness import aside
 from dlcli.errors import ConfigError, DivergedError
 from dlcli.model import Model
 from dlcli.run import find
+from dlcli.verbs import inception
+from dlcli.verbs.arithmetic import sums
 from dlcli.verbs.common import revive, split_of
 from dlcli.verbs.looks import looks
 
@@ -54,16 +56,25 @@ class Exam(NamedTuple):
 
 def judged(model: Any, splits: Any, examples: Loader, record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """Return numbers, tables and figures of what a model generates. Raises ConfigError if it generates nothing."""
-    centres = splits.facts.get("modes")
-    if not config["judge"] and (centres is None or not generates(model)):
+    centres, device = splits.facts.get("modes"), examples.device
+    asked = next((f"{key}={config[key]}" for key in ("judge", "inception") if config[key]), None)
+    if not asked and (centres is None or not generates(model)):
         return {}
-    judge = called(config, record, examples.device) if config["judge"] else None
+    judge = called(config, record, device) if config["judge"] else None
+    net = inception.read(config, device) if config["inception"] else None
     if not generates(model):
-        raise ConfigError(f"judge={config['judge']}: a {type(model).__name__} generates nothing that could be judged")
+        raise ConfigError(f"{asked}: a {type(model).__name__} generates nothing that could be judged")
     with torch.no_grad(), aside(config["seed"]):
         exam = held(model, splits, examples, record, config)
         found = {} if centres is None else by_modes(exam, torch.tensor(centres), splits.facts["spread"])
-        return found if judge is None else found | verdict(judge, exam, config, examples.device)
+        found |= {} if net is None else inception.verdict(*net, exam, device)
+        return found if judge is None else found | verdict(judge, exam, config, device) | told(model, judge, config)
+
+
+def told(model: Any, judge: Judge, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what sums of codes show, as the judge sees it."""
+    ask = asking(judge, config["batch"], next(judge.model.parameters()).device)
+    return sums(model, build(config["sampler"]), lambda x: ask(x)[1], judge.model.names)
 
 
 def generates(model: Any) -> bool:

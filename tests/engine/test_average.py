@@ -47,6 +47,33 @@ def test_statistics_of_batch_norms_are_averaged_with_the_weights():
     assert torch.equal(net[1].running_mean, live)
 
 
+def largest(layer: nn.Linear) -> float:
+    """Return the largest singular value of a weight as the layer uses it."""
+    return torch.linalg.matrix_norm(layer.weight.detach(), 2).item()
+
+
+def test_a_spectral_norm_divides_averaged_weights_by_their_own_singular_value():
+    torch.manual_seed(0)
+    layer = nn.utils.parametrizations.spectral_norm(nn.Linear(12, 8))
+    average, x = Average(layer, 0.8), torch.randn(5, 12)
+    for step in range(10):  # the weights wander, and their average with them
+        with torch.no_grad():
+            layer.parametrizations.weight.original.add_(torch.randn(8, 12))
+        layer(x)
+        average.update(Clock(step, 10))
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    layer.eval()
+    assert largest(layer) > 1.01  # one iteration a step lags behind the weights
+    with average.applied():
+        assert largest(layer) == pytest.approx(1, abs=1e-3)
+        assert not layer.training
+        taken = {name: value.clone() for name, value in layer.state_dict().items()}
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+    twin = nn.utils.parametrizations.spectral_norm(nn.Linear(12, 8)).eval()
+    twin.load_state_dict(taken)  # as the best weights of a run are kept
+    assert largest(twin) == pytest.approx(1, abs=1e-3)
+
+
 def test_two_averages_are_refused(dl):
     code, _, err = dl("train", "model=mlp", "data=iris", "ema=0.9", "swa=0.5")
     assert code == 2

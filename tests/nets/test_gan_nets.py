@@ -9,7 +9,7 @@ from dlcli.errors import ConfigError
 from dlcli.nets.dcgan import ConvCritic, ConvEncoder, ConvGenerator, sides_of
 from dlcli.nets.gan import Generator, MLPCritic, Rebuilder, Variety
 from dlcli.nets.layers import Picture
-from dlcli.nets.resgan import ResCritic, ResGenerator
+from dlcli.nets.resgan import Block, ResCritic, ResGenerator
 from dlcli.nets.reversal import Reversal
 
 
@@ -86,6 +86,38 @@ def test_the_nets_of_the_large_comparison():
     assert count(critic) == 16 * 64 + 64 + 64 * 128 * 16 + 128 + 6272 * 1024 + 1024 + 1024 + 1 + 2 * (128 + 1024)
     weights = [p.detach() for p in [*generator.parameters(), *critic.parameters()] if p.dim() > 1 and p.numel() > 1000]
     assert all(w.std().item() == pytest.approx(0.02, rel=0.1) for w in weights)
+
+
+def test_the_residual_nets_of_spectral_normalization():
+    """Table 4 of Miyato et al., 32 x 32 pixels in colour: 256 maps in the generator, 128 in the critic."""
+    generator = ResGenerator(inputs=[128], shape=[3, 32, 32])
+    convolution, skip = 256 * 256 * 9 + 256, 256 * 256 + 256
+    block = 2 * (convolution + 2 * 256) + skip
+    assert count(generator) == 128 * 4096 + 4096 + 3 * block + 2 * 256 + 256 * 3 * 9 + 3
+    critic = ResCritic(picture=picture(32, 32, 3), norm="spectral")
+    convolution, skip = 128 * 128 * 9 + 128, 128 * 128 + 128
+    first = 3 * 128 * 9 + 128 + convolution + 3 * 128 + 128
+    assert count(critic) == first + 2 * convolution + skip + 2 * 2 * convolution + 128 + 1
+    layers = [layer for layer in critic.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    assert len(layers) == 8 + 2 + 1
+    assert all(map(is_parametrized, layers))
+
+
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """Return maps of twice the height and width."""
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.mark.parametrize(("factor", "fan_in"), [(2, 6), (0.5, 6), (0.5, 4), (1, 4), (1, 6)])
+def test_a_residual_block_by_its_definition(factor, fan_in):
+    """By definition the shortcut is resized before its convolution; the block turns that round where it is cheaper."""
+    block, x = Block(fan_in=fan_in, fan_out=4, factor=factor, norm="batch"), torch.randn(3, fan_in, 8, 8)
+    first = doubled if factor == 2 else nn.Identity()
+    last = nn.AvgPool2d(2) if factor == 0.5 else nn.Identity()
+    expected = last(block.outer(block.inner(first(block.before(x))))) + block.skip(last(first(x)))
+    assert block(x).shape == (3, 4, 8 * factor, 8 * factor)
+    assert torch.allclose(block(x), expected, atol=1e-5)
+    assert isinstance(block.skip, nn.Identity) is (factor == 1 and fan_in == 4)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "conv", "residual"])

@@ -37,8 +37,7 @@ def arrivals(codes: Codes, centres: Tensor) -> dict[str, dict[str, float]]:
     kinds = codes.train.y.unique().cpu()
     rows = torch.isin(codes.y, kinds).nonzero().flatten()[:COUNTED]
     own = codes.y[rows]
-    place = torch.searchsorted(kinds, own)
-    aim = kinds[(place + torch.randint(1, len(kinds), place.shape)) % len(kinds)] if len(kinds) > 1 else own
+    aim = aims(own, kinds)
     averages = means(codes.train.x.cpu().flatten(1), codes.train.y.cpu(), len(codes.names))
     flat = codes.x[rows].flatten(1)
     found = {
@@ -47,6 +46,12 @@ def arrivals(codes: Codes, centres: Tensor) -> dict[str, dict[str, float]]:
         "by pixels": ((flat - averages[own] + averages[aim]).clamp(0, 1), aim),
     }
     return {name: _arrived(codes, x, wanted) for name, (x, wanted) in found.items()}
+
+
+def aims(own: Tensor, kinds: Tensor) -> Tensor:
+    """Return for each class (N,) another one of `kinds`, which are sorted; the class itself where there is but one."""
+    place = torch.searchsorted(kinds, own)
+    return kinds[(place + torch.randint(1, len(kinds), place.shape)) % len(kinds)] if len(kinds) > 1 else own
 
 
 def _arrived(codes: Codes, x: Tensor, wanted: Tensor) -> dict[str, float]:
