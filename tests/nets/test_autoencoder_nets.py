@@ -70,4 +70,9 @@ def test_a_head_on_an_encoder_and_a_correction():
     net = EncoderClassifier(encoder=Encoder(inputs=12, widths=[5], latent=3), latent=3, classes=4)
     assert net(torch.rand(2, 12)).shape == (2, 4)
     x = torch.rand(2, 1, 5, 5)
-    torch.testing.assert_close(Correction(net=nn.Identity())(x), 2 * x)
+    net = Correction(net=nn.Identity())
+    assert torch.equal(net(x), x)  # before it has learned anything
+    net(x).sum().backward()
+    torch.testing.assert_close(net.gate.grad, x.sum())  # so that the gate opens
+    nn.init.ones_(net.gate)
+    torch.testing.assert_close(net(x), 2 * x)
