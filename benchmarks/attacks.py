@@ -7,10 +7,7 @@ the same way for all: the class that the net sees in the pictures that came back
 
 import json
 import statistics
-import subprocess
 import sys
-import sysconfig
-import venv
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +17,8 @@ from typing import Any
 
 import common
 
-PEERS = {
-    "torchattacks": ["torchattacks==3.5.1"],
-    "foolbox": ["foolbox==3.3.4", "eagerpy", "GitPython", "gitdb", "smmap"],
-}
+PEERS = ["torchattacks==3.5.1", "foolbox==3.3.4", "eagerpy", "GitPython", "gitdb", "smmap"]
+NEEDED = ["requests"]
 STEPS, OVERSHOOT = 40, 0.02
 
 
@@ -38,26 +33,13 @@ def main() -> None:
         print(json.dumps(compare(given)))
         return
     with TemporaryDirectory() as folder:
-        python = environment(Path(given.peers or folder) / "peers")
+        python = common.environment(Path(given.peers or folder) / "peers", PEERS, NEEDED)
         run = given.run or trained(Path(folder), given)
         words = [str(python), __file__, "--inner", "yes", "--run", run, "--threads", str(given.threads)]
         words += ["--quick"] * given.quick + (["--count", given.count] if given.count else [])
         words += ["--only", given.only] if given.only else []
         _, printed = common.child(words)
     common.show(json.loads(printed.splitlines()[-1]), given, ("what", "ours", "peer", "ratio", "note"))
-
-
-def environment(folder: Path) -> Path:
-    """Return the Python of an environment with the peers, which sees the packages of this one."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        (here,) = folder.glob("lib/python*/site-packages")
-        (here / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n" + str(common.HERE.parent) + "\n")
-        for packages in PEERS.values():
-            subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", *packages], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "requests"], check=True)
-    return python
 
 
 def trained(folder: Path, given: Namespace) -> str:

@@ -5,7 +5,9 @@ import os
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -67,6 +69,19 @@ def child(command: Sequence[str], code: int = 0, **environment: str) -> tuple[fl
     if done.returncode != code:
         sys.exit(f"{' '.join(command)}\nended with {done.returncode}, not {code}:\n{done.stdout}{done.stderr}")
     return seconds, done.stdout
+
+
+def environment(folder: Path, bare: Sequence[str], whole: Sequence[str] = ()) -> Path:
+    """Return the Python of an environment that sees what this one has, and has more: bare packages and whole ones."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+        (here,) = folder.glob("lib/python*/site-packages")
+        (here / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n" + str(HERE.parent) + "\n")
+        for words in (["--no-deps", *bare], whole):
+            if words:
+                subprocess.run([python, "-m", "pip", "install", "-q", *words], check=True)
+    return python
 
 
 def compare(what: str, ours: Sequence[float], peer: Sequence[float], note: str = "") -> list[str]:

@@ -1,6 +1,7 @@
 """Every family, data set, option and recipe that stands in `conf/`: found there, so that none can be forgotten."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dlcli.config.check import check
 from dlcli.model import Model
 from dlcli.run import Run
 from dlcli.verbs.common import revive
+from dlcli.verbs.prepare import prepare
 
 FAMILIES = sorted(paths.options("model"))
 CHANCE = {"perceptron": 0.7}
@@ -86,6 +88,16 @@ def test_every_family_trains_and_gets_better_on_its_embedded_data(dl, family):
     better = (curve[-1] < curve[0]) is not status["rising"] or family in SOLVED
     assert max(curve) >= CHANCE.get(family, 0.5) if status["monitor"] == "accuracy" else better, curve
     assert isinstance(revive(Run(run), "best", torch.device("cpu")), Model)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_learns_in_the_number_type_of_gpus(family):
+    smaller = [word for word in QUICK.get(family, ()) if not word.startswith("limit")]
+    words = [f"model={family}", f"name={family}", "precision=bf16", "max_steps=6", "limit_valid=0.2", *smaller]
+    made = prepare(check("train", words))
+    assert made.engine.fit(made.train, made.valid)
+    assert math.isfinite(made.engine.best.score)
+    assert {p.dtype for p in made.engine.model.parameters()} <= {torch.float32}
 
 
 @pytest.mark.parametrize("family", ["mlp", "perceptron", "vae"])

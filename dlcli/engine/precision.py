@@ -93,7 +93,7 @@ class Precision:
 
 
 def automatic(device: torch.device) -> str:
-    """Return the fastest safe type: bf16 on GPUs that have it; on CPUs it was measured to be slower."""
+    """Return the fastest safe type: bf16 on GPUs that have it; on CPUs only some, and only wide nets, gain by it."""
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 

@@ -111,7 +111,7 @@ class Greedy:
     def updown(self, x: Tensor, y: Tensor | None = None) -> Iterator[Update]:
         """Yield the three steps of up-down learning on one batch."""
         net, top = self.net, self.top
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             awake = net.path(x, top, draw=True)
             dream = net.down(net.relax(awake[-1], self.steps, y), draw=True)
             self.write(top, awake[-1] if y is None else torch.cat([awake[-1], y], dim=1))

@@ -40,7 +40,7 @@ class Perceptron(Classifier):
         return {"model": self.unit.parameters()}
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
             x = last_hidden(self.net, batch.x).to(self.unit.weight.dtype)
             outputs, truth = (F.one_hot(y, self.classes).to(x.dtype) for y in (self.unit(x).argmax(1), batch.y))
             error = outputs - truth  # (B, C), zero where the guess is right

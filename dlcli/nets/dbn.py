@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlcli.nets.layers import exact
 from dlcli.nets.rbm import RBM, bernoulli, stack
 
 
@@ -50,6 +51,7 @@ class LabelRBM(RBM):
         units, labels = a.tensor_split([-self.labels], dim=-1)
         return F.softplus(units).sum(-1) + labels.logsumexp(-1)
 
+    @exact
     def by_label(self, units: Tensor) -> Tensor:
         """Return the free energy of units with each label in turn, (B, V) -> (B, C)."""
         weight, of_labels = self.weight.tensor_split([-self.labels], dim=1)  # (H, V), (H, C)
@@ -152,6 +154,7 @@ class DeepBelief(nn.Module):
         v = v if labels is None else torch.cat([v, labels], dim=1)
         return self.leave(self.top.visible(self.top.draw_hidden(v))[:, : self.units])
 
+    @exact
     def free_energy(self, x: Tensor) -> Tensor:
         """Return F(x), (B, ...) -> (B,): -log p(x) up to a constant; exact for one layer, else about its bound.
 

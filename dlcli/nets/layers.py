@@ -6,6 +6,7 @@ norm: Wu & He 2018 (arXiv:1803.08494). B batch, C channels, D features, H height
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import wraps
 from math import gcd
 from typing import TypeVar
 
@@ -24,6 +25,22 @@ def choose(kind: str, name: str, options: Mapping[str, T]) -> T:
     near = get_close_matches(str(name), options, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise ConfigError(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(options)}")
+
+
+def exact(act: Callable[..., T]) -> Callable[..., T]:
+    """Let a method of real tensors compute in single precision under autocast too.
+
+    For what is compared after it was summed, and for running sums: eight bits do not tell such numbers apart.
+    """
+
+    @wraps(act)
+    def run(module: nn.Module, x: Tensor, *rest: Tensor) -> T:
+        if not torch.is_autocast_enabled(x.device.type):
+            return act(module, x, *rest)
+        with torch.autocast(x.device.type, enabled=False):
+            return act(module, x.float(), *rest)
+
+    return run
 
 
 class Normalize(nn.Module):

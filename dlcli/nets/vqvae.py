@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlcli.nets.layers import Normalize
+from dlcli.nets.layers import Normalize, exact
 from dlcli.nets.vae import convolution, expansions, halvings
 
 RARE, FRESH = 0.5, 1.0  # vectors in a batch: a code that gets fewer begins anew, as if it had had so many
@@ -81,21 +81,23 @@ class Codebook(nn.Module):
         self.register_buffer("counts", torch.zeros(codes))
         self.register_buffer("sums", torch.zeros(codes, latent))
 
+    @exact
     def nearest(self, maps: Tensor) -> Tensor:
         """Return the code next to each vector, (B, D, h, w) -> (B, h, w)."""
-        flat = maps.detach().float().movedim(1, -1)  # (B, h, w, D)
+        flat = maps.detach().movedim(1, -1)  # (B, h, w, D)
         # |u - e|^2 without |u|^2, which is the same for all codes
         return (self.vectors.square().sum(1) - 2 * flat @ self.vectors.T).argmin(-1)
 
     def forward(self, codes: Tensor) -> Tensor:  # (B, h, w) -> (B, D, h, w)
         return F.embedding(codes, self.vectors).movedim(-1, 1)
 
+    @exact
     @torch.no_grad()
     def follow(self, maps: Tensor, codes: Tensor) -> None:
         """Move each vector to the running mean of those that chose it; one that hardly any did goes to one of them."""
         if not self.decay:
             return
-        flat = maps.float().movedim(1, -1).flatten(0, -2)  # (N, D)
+        flat = maps.movedim(1, -1).flatten(0, -2)  # (N, D)
         chosen = F.one_hot(codes.flatten(), len(self.vectors)).to(flat.dtype)  # (N, K)
         self.counts.lerp_(chosen.sum(0), 1 - self.decay)
         self.sums.lerp_(chosen.T @ flat, 1 - self.decay)

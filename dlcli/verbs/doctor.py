@@ -57,11 +57,18 @@ def configs() -> str:
 
 
 def device() -> str:
-    """The device that `auto` means."""
+    """The device that `auto` means, and what a CPU gains from half precision."""
+    import torch
+
     from dlcli.engine.device import choose
 
     choice = choose("auto")
-    return f"{choice.device} ({choice.reason})"
+    text = f"{choice.device} ({choice.reason})"
+    if choice.device.type != "cpu":
+        return text
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # the oldest torch that will do has no such function
+    pays = able.get("avx512_bf16") or able.get("amx_bf16")
+    return f"{text}; {'it computes bf16: try precision=bf16 on wide nets' if pays else 'leave precision=fp32'}"
 
 
 def arithmetic() -> str:

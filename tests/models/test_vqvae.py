@@ -53,6 +53,21 @@ def test_the_nearest_entry_is_found():
     assert torch.equal(book(book.nearest(maps)).movedim(1, -1)[1, 0, 2], book.vectors[book.nearest(maps)[1, 0, 2]])
 
 
+def test_codes_and_means_are_the_same_bits_under_autocast():
+    maps, books = torch.randn(4, 8, 6, 6).bfloat16(), [Codebook(codes=64, latent=8) for _ in range(2)]
+    books[0].vectors.normal_()
+    books[1].load_state_dict(books[0].state_dict())
+    chosen = books[0].nearest(maps.float())
+    torch.manual_seed(1)
+    books[0].follow(maps.float(), chosen)
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = books[1].nearest(maps)
+        books[1].follow(maps, found)
+    assert found.equal(chosen)
+    assert books[0].sums.equal(books[1].sums)
+
+
 def test_entries_follow_the_running_means():
     book = Codebook(codes=2, latent=1, decay=0.75)
     book.vectors.copy_(torch.tensor([[0.0], [10.0]]))

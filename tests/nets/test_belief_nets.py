@@ -23,6 +23,17 @@ def labelled(visible=3, labels=4, hidden=5, scale=1.0) -> LabelRBM:
     return rbm.requires_grad_(False)
 
 
+def test_energies_are_the_same_bits_under_autocast():
+    units, x = torch.rand(5, 6), torch.rand(5, 6)
+    rbm, net = LabelRBM(visible=6, labels=3, hidden=4, scale=1.0), DeepBelief(shape=[6], widths=[4, 3], scale=1.0)
+    plain = rbm.by_label(units), net.free_energy(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert rbm.by_label(units).equal(plain[0])
+        assert net.free_energy(x.bfloat16().float()).equal(net.free_energy(x.bfloat16()))
+        assert net.free_energy(x).equal(plain[1])
+        assert (rbm.weight @ rbm.weight.T).dtype == torch.bfloat16  # it is autocast still
+
+
 def test_free_energies_by_label_equal_the_sum_over_all_hidden_states():
     rbm, units, h = labelled(), states(3), states(5)
     for label in range(4):
