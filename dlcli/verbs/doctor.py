@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from dlcli.config import paths
 from dlcli.errors import ConfigError
@@ -66,7 +67,7 @@ def device() -> str:
     text = f"{choice.device} ({choice.reason})"
     if choice.device.type != "cpu":
         return text
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # the oldest torch that will do has no such function
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest torch
     pays = able.get("avx512_bf16") or able.get("amx_bf16")
     return f"{text}; {'it computes bf16: try precision=bf16 on wide nets' if pays else 'leave precision=fp32'}"
 
