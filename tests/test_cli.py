@@ -138,6 +138,7 @@ FAULTS = [
     (("show", "lenet"), 2, ["did you mean model=lenet?"]),
     (("train", "model.net.outputs=7", "data=iris"), 2, ["the net has 7 outputs for 3 classes"]),
     (("train", "model.net.inputs=7", "data=iris"), 2, ["model=mlp does not fit data=iris"]),
+    (("train", "model=rnn_lm", "precision=fp16", "device=cpu"), 2, ["data=topics in precision=fp16 (try fp32)"]),
     (("trian",), 2, ["No such command 'trian'. Did you mean 'train'?"]),
     (("train", "--dri-run"), 2, ["No such option", "--dry-run"]),
 ]

@@ -58,8 +58,8 @@ def prepare(config: Any) -> Setup:
     vectors.start(model, values)
     source, taken = inherit(model, values)
     train_set, valid_set, sampled = loaders(values, splits, choice.device)
-    rehearse(model, valid_set, values)
     engine = make_engine(values, model, choice.device)
+    rehearse(engine, valid_set, values)
     return Setup(values, splits, choice, engine, train_set, valid_set, sampled, source, taken)
 
 
@@ -144,15 +144,17 @@ def make_engine(values: dict[str, Any], model: Model, device: torch.device) -> E
     )
 
 
-def rehearse(model: Model, examples: Loader, values: dict[str, Any]) -> None:
+def rehearse(engine: Engine, examples: Loader, values: dict[str, Any]) -> None:
     """Measure two examples before anything is written, so that a net that does not fit the data is told at once."""
-    model.eval()
+    model, precision = engine.model.eval(), engine.precision
     try:
-        with torch.no_grad(), randomness.aside(0):
+        with torch.no_grad(), randomness.aside(0), precision.forward():
             model.measure(examples.take(torch.arange(min(2, examples.examples))))
     except (RuntimeError, IndexError, ValueError) as error:
-        fault = str(error).splitlines()[0]
-        raise ConfigError(f"model={values['name']} does not fit data={values['data']['name']}: {fault}") from error
+        fault, words = str(error).splitlines()[0], f"model={values['name']} does not fit data={values['data']['name']}"
+        if precision.name != "fp32":
+            words += f" in precision={precision.name} (try fp32)"
+        raise ConfigError(f"{words}: {fault}") from error
 
 
 def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tuple[Loader, Loader, Loader]:
