@@ -15,4 +15,5 @@ def cut(batch: Any, pieces: int) -> list[Any]:
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Tell whether an error means that memory ran out, on the GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -94,7 +94,7 @@ class Precision:
 
 def automatic(device: torch.device) -> str:
     """Return the fastest safe type: bf16 on GPUs that have it; on CPUs only some, and only wide nets, gain by it."""
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def finite(value: Tensor, step: int, what: str, player: Player) -> float:

@@ -44,10 +44,10 @@ class Classifier(Model):
         return self.net(x)
 
     def loss(self, batch: Any) -> Tensor:
-        return F.cross_entropy(self(batch.x), batch.y, label_smoothing=self.smoothing)
+        return F.cross_entropy(self(batch.x).float(), batch.y, label_smoothing=self.smoothing)
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
-        logits = self(batch.x)
+        logits = self(batch.x).float()
         if logits.shape[1] != self.classes:
             raise ConfigError(f"the net has {logits.shape[1]} outputs for {self.classes} classes; they must be as many")
         return {"loss": F.cross_entropy(logits, batch.y, reduction="none"), "logits": logits, "truth": batch.y}

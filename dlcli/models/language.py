@@ -62,14 +62,14 @@ class LanguageModel(Writing, Model):
 
     def loss(self, batch: Any) -> Tensor:
         logits, truth, _ = self.asked(batch)
-        return F.cross_entropy(logits.flatten(0, 1), truth.flatten(), ignore_index=IGNORED)
+        return F.cross_entropy(logits.float().flatten(0, 1), truth.flatten(), ignore_index=IGNORED)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         if self.carried is None:
             yield Update(self.loss(batch))
             return
         logits, truth, state = self.asked(batch, self.carried.recall(batch.size, clock.epoch))
-        yield Update(F.cross_entropy(logits.flatten(0, 1), truth.flatten(), ignore_index=IGNORED))
+        yield Update(F.cross_entropy(logits.float().flatten(0, 1), truth.flatten(), ignore_index=IGNORED))
         self.carried.keep(state)
 
     def measure(self, batch: Any) -> dict[str, Tensor]:

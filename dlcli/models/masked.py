@@ -79,7 +79,12 @@ class MaskedLanguage(Model):
         """Return what the net says of the hidden words, (N, V), which they are, (N,) and (B, T), and of the pairs."""
         holed, chosen = self.hide(batch.x)
         found = self.net.read(holed)
-        return {"logits": self.net.words(found[chosen]), "truth": batch.x[chosen], "chosen": chosen, "found": found}
+        return {
+            "logits": self.net.words(found[chosen]).float(),
+            "truth": batch.x[chosen],
+            "chosen": chosen,
+            "found": found,
+        }
 
     def loss(self, batch: Any) -> Tensor:
         said = self.losses(batch)

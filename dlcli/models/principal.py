@@ -79,11 +79,13 @@ class PCA(Rebuilding):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the components of x, (B, ...) -> (B, Z)."""
-        return (x.flatten(1) - self.mean) @ self.axes.T
+        with torch.autocast(x.device.type, enabled=False):
+            return (x.flatten(1) - self.mean) @ self.axes.T
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return what codes (B, Z) stand for, in the shape of x; the first components alone may be given."""
-        return (self.mean + codes @ self.axes[: codes.shape[1]]).view(-1, *self.shape)
+        with torch.autocast(codes.device.type, enabled=False):
+            return (self.mean + codes @ self.axes[: codes.shape[1]]).view(-1, *self.shape)
 
     def embed(self, batch: Any) -> Tensor:
         return self.encode(batch.x)

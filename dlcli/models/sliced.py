@@ -18,7 +18,8 @@ def shadows(x: Tensor) -> Tensor:
     flat = x.flatten(1).float()
     stream = torch.Generator().manual_seed(0)
     lines = torch.randn(flat.shape[1], DIRECTIONS, generator=stream)
-    return flat @ (lines / lines.norm(dim=0)).to(flat.device)
+    with torch.autocast(flat.device.type, enabled=False):
+        return flat @ (lines / lines.norm(dim=0)).to(flat.device)
 
 
 def distance(some: Tensor, others: Tensor) -> float:

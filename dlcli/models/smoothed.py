@@ -58,7 +58,7 @@ class Smoothed(Classifier):
         return x + self.std * torch.randn_like(x)
 
     def loss(self, batch: Any) -> Tensor:
-        return F.cross_entropy(self.net(self.noisy(batch.x)), batch.y)
+        return F.cross_entropy(self.net(self.noisy(batch.x)).float(), batch.y)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
         votes = torch.stack([self.net(self.noisy(x)).float().log_softmax(1) for _ in range(self.draws)])

@@ -38,7 +38,7 @@ class Tagger(Model):
         return self.net(x)
 
     def loss(self, batch: Any) -> Tensor:
-        return F.cross_entropy(self(batch.x).mT, batch.y, ignore_index=IGNORED)
+        return F.cross_entropy(self(batch.x).float().flatten(0, 1), batch.y.flatten(), ignore_index=IGNORED)
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         logits = self(batch.x).float()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from math import gcd
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,19 +28,27 @@ def choose(kind: str, name: str, options: Mapping[str, T]) -> T:
 
 
 def exact(act: Callable[..., T]) -> Callable[..., T]:
-    """Let a method of real tensors compute in single precision under autocast too.
+    """Let a method of tensors, or of tuples of tensors, compute in single precision under autocast too.
 
-    For what is compared after it was summed, and for running sums: eight bits do not tell such numbers apart.
+    For what is compared after it was summed, and for running sums: eight bits do not tell such numbers apart. And for
+    recurrent kernels, which autocast runs in fp16 on a GPU, whatever type was asked for and without a scaled loss.
     """
 
     @wraps(act)
-    def run(module: nn.Module, x: Tensor, *rest: Tensor) -> T:
+    def run(module: nn.Module, x: Tensor, *rest: Any) -> T:
         if not torch.is_autocast_enabled(x.device.type):
             return act(module, x, *rest)
         with torch.autocast(x.device.type, enabled=False):
-            return act(module, x.float(), *rest)
+            return act(module, widened(x), *map(widened, rest))
 
     return run
+
+
+def widened(given: Any) -> Any:
+    """Return real tensors in single precision, and all else as it is."""
+    if isinstance(given, tuple):
+        return tuple(map(widened, given))
+    return given.float() if isinstance(given, Tensor) and given.is_floating_point() else given
 
 
 class Normalize(nn.Module):

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.errors import ConfigError
-from dlcli.nets.layers import choose
+from dlcli.nets.layers import choose, exact
 
 Cell = Callable[[Tensor, Tensor, list[Tensor], Tensor, Tensor], list[Tensor]]
 
@@ -108,8 +108,11 @@ class Recurrent(nn.Module):
         self, x: Tensor, state: Any = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Any]:  # (B, T, D) -> (B, T, H or 2 H), state
         lengths = None if lengths is None else lengths.clamp(min=1)
-        if not self.fused:
-            return self.walk(x, state, lengths)
+        return self.run(x, state, lengths) if self.fused else self.walk(x, state, lengths)
+
+    @exact
+    def run(self, x: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+        """Compute by torch's kernels."""
         if lengths is None:
             return self.layers(x, state)
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)

@@ -130,7 +130,12 @@ class Prior(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:  # (B, T) -> logits (B, T, K)
         before = F.pad(codes[:, :-1], (1, 0), value=self.codes)
-        return self.layers(self.recurrent(self.before(before) + self.place.weight)[0])
+        return self.layers(self.read(self.before(before) + self.place.weight, None)[0])
+
+    @exact
+    def read(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Go along codes, (B, T, D) -> outputs (B, T, D), state (1, B, D)."""
+        return self.recurrent(x, state)
 
     @torch.no_grad()
     def sample(self, n: int, temperature: float = 1.0) -> Tensor:
@@ -138,7 +143,7 @@ class Prior(nn.Module):
         device = self.place.weight.device
         code, state, drawn = torch.full((n,), self.codes, device=device), None, []
         for place in self.place.weight:
-            output, state = self.recurrent((self.before(code) + place).unsqueeze(1), state)
+            output, state = self.read((self.before(code) + place).unsqueeze(1), state)
             code = (self.layers(output[:, 0]).float() / temperature).softmax(1).multinomial(1)[:, 0]
             drawn.append(code)
         return torch.stack(drawn, 1).view(n, *self.grid)

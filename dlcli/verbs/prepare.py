@@ -1,6 +1,7 @@
 """From a valid config to everything that a training needs."""
 
 from dataclasses import fields
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from dlcli.engine import randomness
 from dlcli.engine.device import Choice
 from dlcli.engine.loop import Engine, Settings
 from dlcli.engine.lora import attach
+from dlcli.engine.pieces import out_of_memory
 from dlcli.engine.precision import Precision
 from dlcli.engine.transfer import Taken, take
 from dlcli.errors import CheckpointError, ConfigError
@@ -24,6 +26,7 @@ from dlcli.run import Run, find
 from dlcli.verbs import vectors
 from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, stated, trained
 
+AT_ONCE = 2_000_000  # pixels that are scored at once
 SAMPLED = 2000  # training examples scored beside as many of the validation split, for the two learning curves
 
 
@@ -60,6 +63,9 @@ def prepare(config: Any) -> Setup:
     train_set, valid_set, sampled = loaders(values, splits, choice.device)
     engine = make_engine(values, model, choice.device)
     rehearse(engine, valid_set, values)
+    if values["compile"]:  # not earlier: a graph of two examples would be made anew for a whole batch
+        for child in model.children():
+            child.compile()
     return Setup(values, splits, choice, engine, train_set, valid_set, sampled, source, taken)
 
 
@@ -93,9 +99,6 @@ def make_model(values: dict[str, Any], device: torch.device) -> Model:
         )
     if values["channels_last"] or (values["channels_last"] is None and wide(model)):
         model.to(memory_format=torch.channels_last)
-    if values["compile"]:
-        for child in model.children():
-            child.compile()
     return model.to(device)
 
 
@@ -151,6 +154,8 @@ def rehearse(engine: Engine, examples: Loader, values: dict[str, Any]) -> None:
         with torch.no_grad(), randomness.aside(0), precision.forward():
             model.measure(examples.take(torch.arange(min(2, examples.examples))))
     except (RuntimeError, IndexError, ValueError) as error:
+        if isinstance(error, RuntimeError) and out_of_memory(error):
+            raise
         fault, words = str(error).splitlines()[0], f"model={values['name']} does not fit data={values['data']['name']}"
         if precision.name != "fp32":
             words += f" in precision={precision.name} (try fp32)"
@@ -161,7 +166,9 @@ def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tup
     """Return the training set, the validation set and a sample of the training set, resident on the device."""
     size, seed = values["batch"], values["seed"]
     shuffled: dict[str, Any] = {"size": size, "seed": seed, "device": device}
-    ordered: dict[str, Any] = {"size": max(size, 500), "seed": seed, "device": device, "shuffle": False}
+    size_of_one = prod(values["data"].get(fact) or 1 for fact in ("channels", "height", "width"))
+    many = max(1, min(500, AT_ONCE // size_of_one))
+    ordered: dict[str, Any] = {"size": max(size, many), "seed": seed, "device": device, "shuffle": False}
     examples = resample(splits.train, seed) if values["bootstrap"] else splits.train
     if values["overfit"]:
         examples = serve(examples, **shuffled).take(torch.arange(min(values["overfit"] * size, examples.size)))

@@ -6,6 +6,7 @@ from torch import nn
 
 from dlcli.errors import ConfigError
 from dlcli.nets.layers import ACTIVATIONS, Gated, Normalize, activation, norm
+from dlcli.nets.recurrent import Recurrent
 
 X = torch.linspace(-3, 3, 61).view(1, -1)
 
@@ -101,3 +102,16 @@ def test_dropout_keeps_the_expectation():
     assert drop(x).mean().item() == pytest.approx(3.0, abs=0.02)
     assert drop(x).max().item() == pytest.approx(3.0 / 0.75)
     assert torch.equal(drop.eval()(x), x)
+
+
+def test_a_recurrent_kernel_computes_in_single_precision_under_autocast():
+    torch.manual_seed(0)
+    net = Recurrent(cell="lstm", inputs=3, width=5, depth=2)
+    x, lengths = torch.randn(4, 6, 3), torch.tensor([6, 2, 3, 1])
+    plain, (h, c) = net(x, None, lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, (half, _) = net(x, None, lengths)
+        again, _ = net(x.bfloat16(), (h.bfloat16(), c.bfloat16()))
+    assert found.equal(plain)
+    assert half.equal(h)
+    assert again.dtype == torch.float32
