@@ -60,7 +60,7 @@ def train(
         bool, typer.Option("-m", "--multirun", help="Sweep: a run for every combination of a,b,c values.")
     ] = False,
     config_dir: ConfigDir = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, list the jobs, train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all keys, list the jobs, train nothing.")] = False,
     debug: Debug = False,
 ) -> None:
     """Train a model: dl train model=vae data=mnist epochs=20."""

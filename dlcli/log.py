@@ -91,14 +91,15 @@ class Log:
         csv.writer(self._file).writerows([step, name, repr(value)] for name, value in values.items())
         self._file.flush()
 
-    def pictures(self, name: str, shown: dict[str, Any], step: int) -> None:
+    def pictures(self, name: str, found: dict[str, Any], step: int) -> None:
         """Log pictures (N, C, H, W) and texts at a step."""
-        for key, value in shown.items():
+        for key, value in found.items():
             tag = f"{name}/{key}"
             if isinstance(value, str):
                 self.board(lambda writer, tag=tag, value=value: writer.add_text(tag, value, step))
             else:
-                self.board(lambda writer, tag=tag, value=value: writer.add_images(tag, value.clamp(0, 1), step))
+                shown = value if value.shape[1] in (1, 3) else value.mean(1, keepdim=True)  # as the figures have it
+                self.board(lambda writer, tag=tag, shown=shown: writer.add_images(tag, shown.clamp(0, 1), step))
 
     def figures(self, name: str, figures: dict[str, Any], step: int) -> None:
         """Save matplotlib figures as `figures/<name>-<key>.png` and log the same pictures, since drawing is slow."""

@@ -139,6 +139,7 @@ def find(outputs: Path, name: str | None) -> Run:
         if (path / "run.json").is_file():
             return Run(path.absolute())
     fitting = [run for run in known if str(run).startswith(name) or name in (run.path.name, run.path.parent.name)]
+    fitting = fitting or [run for run in known if name in f"{run.path.parent.name}/{run.path.name}"]
     if fitting:
         return fitting[-1]
     names = [f"{run.path.parent.name}/{run.path.name}" for run in known]

@@ -98,8 +98,9 @@ def test_lines_in_a_file_come_ever_more_rarely(capsys, monkeypatch):
 def test_pictures_of_any_range_and_texts_are_taken(tmp_path):
     log = Log(tmp_path)
     log.pictures("look", {"grid": torch.linspace(-1, 2, 3 * 1 * 8 * 8).view(3, 1, 8, 8), "words": "a *text*"}, 1)
+    log.pictures("look", {"bands": torch.rand(3, 4, 8, 8)}, 1)
     log.close()
-    assert read(tmp_path).Tags()["images"] == ["look/grid"]
+    assert read(tmp_path).Tags()["images"] == ["look/grid", "look/bands"]
 
 
 def test_spans_of_time_are_readable():

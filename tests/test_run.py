@@ -34,6 +34,7 @@ def test_a_run_is_found_by_path_by_name_and_by_nothing():
     first, second = create("mlp-iris"), create("vae-digits")
     for name in (str(first), first.path.name, "mlp-iris", str(first.path), f"mlp-iris/{first.path.name}"):
         assert find(Path("outputs"), name).path == first.path
+    assert find(Path("outputs"), "iris").path == first.path  # a part of the name
     assert find(Path("outputs"), None).path == second.path
     Run.create(Path("outputs"), "dead-run", RECORD)  # it has no checkpoint: nothing can be done with it
     assert find(Path("outputs"), None).path == second.path

@@ -202,7 +202,7 @@ def missing_facts(config: Any) -> list[str]:
 
     faults = []
     asked = [(part, str(value)) for part in ("model", "augment") for _, value in flatten(config.get(part, {}))]
-    needed = {(part, value[7:-1]) for part, value in asked if value.startswith("${data.")}
+    needed = {(part, fact) for part, value in asked for fact in re.findall(r"\$\{data\.(\w+)\}", value)}
     for part in ("model", "augment"):
         facts = {fact for of, fact in needed if of == part}
         if missing := sorted(facts - set(config.get("data", {}))):
@@ -227,7 +227,10 @@ def choosing(group: str) -> list[str]:
 def readable(error: Exception) -> str:
     """Return the first lines of a Hydra error without its advice to add keys."""
     if match := re.match(r"Could not override '(\w+)'", str(error)):
-        return f"{match[1]}: this model has no {match[1]} to choose; models that have: {', '.join(choosing(match[1]))}"
+        group, having = match[1], choosing(match[1])
+        if not having:
+            return f"{group}: a run keeps the {group} that it was trained with; only `dl train` chooses"
+        return f"{group}: this model has no {group} to choose; models that have: {', '.join(having)}"
     kept = [
         line
         for line in (str(error) or str(error.__cause__)).splitlines()

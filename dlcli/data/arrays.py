@@ -91,6 +91,11 @@ def _inputs(x: np.ndarray, what: str) -> Tensor:
         )
     if x.ndim == 2:
         return _floats(x)
+    if x.ndim == 4 and x.shape[1] > 4 >= x.shape[3]:
+        raise DataError(
+            f"{what} has the shape {x.shape}, as pictures of {x.shape[3]} channels have it where channels come last; "
+            "they come first here: write x.transpose(0, 3, 1, 2)"
+        )
     if x.dtype.kind in "ui" and x.dtype != np.uint8:
         raise DataError(f"{what} holds {x.dtype} pixels: store bytes (uint8, 0 to 255) or floats in [0, 1]")
     pixels = torch.from_numpy(np.ascontiguousarray(x)) if x.dtype == np.uint8 else _floats(x)

@@ -42,6 +42,10 @@ def take(
 
     Raises ConfigError if no weight fits, and CheckpointError for one that holds no finite numbers.
     """
+    for there in names or {}:
+        if not any(name.startswith(f"{there}.") for name in weights):
+            modules = ", ".join(sorted({name.partition(".")[0] for name in weights}))
+            raise ConfigError(f"init_names: {source} has no module {there!r}; it has {modules}")
     given = {renamed(name, names or {}): value for name, value in weights.items()}
     mine = {plain(name): value for name, value in model.state_dict().items() if not is_factor(name)}
     require(mine, init_only=only)

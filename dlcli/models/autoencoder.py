@@ -48,7 +48,7 @@ class Autoencoder(Rebuilding):
 
     def notes(self) -> list[str]:
         """Say what may go wrong with these values."""
-        asked = type(self.penalty).__name__ not in ("NoneType", "Free")
+        asked = type(self.penalty).__name__ not in ("NoneType", "Free") and getattr(self.penalty, "weight", 1) > 0
         if self.latent < self.inputs or self.corrupts or asked or getattr(self.encoder, "active", None):
             return []
         return [

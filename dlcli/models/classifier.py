@@ -50,6 +50,8 @@ class Classifier(Model):
         logits = self(batch.x).float()
         if logits.shape[1] != self.classes:
             raise ConfigError(f"the net has {logits.shape[1]} outputs for {self.classes} classes; they must be as many")
+        if batch.y.ndim != 1:
+            raise ConfigError("these data have an answer for each part of an example; choose model=unet or tagger")
         return {"loss": F.cross_entropy(logits, batch.y, reduction="none"), "logits": logits, "truth": batch.y}
 
     def score(self, measured: dict[str, Tensor]) -> dict[str, float]:

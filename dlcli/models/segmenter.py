@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli import metrics
+from dlcli.errors import ConfigError
 from dlcli.model import Model
 
 COLOURS = ((0.9, 0.2, 0.1), (0.1, 0.6, 0.9), (0.2, 0.8, 0.3), (0.95, 0.75, 0.1), (0.7, 0.3, 0.9))
@@ -47,6 +48,11 @@ class Segmenter(Model):
         return F.cross_entropy(logits, middle(y, logits), reduction="none")
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
+        if batch.y.ndim != 3:
+            raise ConfigError(
+                "these data have one answer for a whole picture, and segmentation needs one for each pixel; "
+                "choose data with masks, such as data=discs"
+            )
         logits = self(batch.x)
         guess = F.one_hot(logits.argmax(1), self.classes).flatten(1, 2)  # (B, h * w, classes)
         truth = F.one_hot(middle(batch.y, logits), self.classes).flatten(1, 2)

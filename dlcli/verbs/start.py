@@ -62,9 +62,9 @@ def planned(config: Any, overrides: Sequence[str]) -> list[list[str]]:
 def dry(config: Any, jobs: Sequence[Sequence[str]]) -> None:
     """Print what would run."""
     if not jobs:
-        print(f"everything is in order; {config.sweep.trials} jobs would be chosen one after another")
+        print(f"all keys are in order; {config.sweep.trials} jobs would be chosen one after another")
         return
-    print(f"everything is in order; {len(jobs)} job{'s' if len(jobs) > 1 else ''} would run:")
+    print(f"all keys are in order; {len(jobs)} job{'s' if len(jobs) > 1 else ''} would run:")
     for number, words in enumerate(jobs):
         print(f"  {number}: dl train {shlex.join(words)}")
 

@@ -82,6 +82,12 @@ def test_answers(load, y, shape, facts):
     check(splits, splits.facts.get("classes"))
 
 
+def test_channels_come_first(load):
+    assert load(x=np.zeros((40, 4, 9, 3), np.uint8), y=CLASSES).train.x.shape[1:] == (4, 9, 3)
+    with pytest.raises(DataError, match=r"shape \(40, 9, 9, 3\).* write x.transpose\(0, 3, 1, 2\)"):
+        load(x=np.zeros((40, 9, 9, 3), np.uint8), y=CLASSES)
+
+
 def test_rows_belong_together_and_moments_to_training(load):
     splits = load(x=ROWS, y=ROWS[:, 0])
     for part in splits[:3]:

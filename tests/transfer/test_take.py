@@ -86,6 +86,11 @@ def test_nothing_that_fits_shows_both_sides():
     assert "init_names={encoder:net}" in text
 
 
+def test_a_name_that_the_source_does_not_have_is_told():
+    with pytest.raises(ConfigError, match="init_names: there has no module 'encoder'; it has layers, picture"):
+        take(lenet(0), lenet(1).state_dict(), "there", names={"encoder": "net"})
+
+
 def test_normalization_and_biases_alone_are_nothing():
     class Other(nn.Module):
         def __init__(self):

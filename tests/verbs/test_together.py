@@ -38,6 +38,10 @@ def test_other_classes_and_other_rules_are_refused(dl, runs):
     code, _, err = dl("eval", str(runs[0]), "committee=[mlp-iris]")
     assert code == 2
     assert "must be the same classes" in err
+    assert dl("train", "model=mlp", "data=digits8", "epochs=1")[0] == 0
+    code, _, err = dl("eval", str(runs[0]), "committee=[mlp-digits8]")
+    assert code == 2
+    assert "learned from examples of 1x8x8, this run from 1x28x28; they must be alike" in err
     assert dl("train", "model=linear", "epochs=1")[0] == 0
     code, _, err = dl("eval", str(runs[0]), "committee=[linear-diabetes]")
     assert code == 2
