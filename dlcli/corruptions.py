@@ -125,7 +125,11 @@ class Coarse:
     def __call__(self, x: Tensor) -> Tensor:
         height, width = sides(x)
         if height % self.factor or width % self.factor:
-            raise ConfigError(f"factor={self.factor} does not divide pictures of {height}x{width} pixels")
+            fitting = [str(k) for k in range(2, min(height, width) + 1) if height % k == width % k == 0]
+            raise ConfigError(
+                f"factor={self.factor} does not divide pictures of {height}x{width} pixels; "
+                f"{', '.join(fitting) or 'none but 1'} would"
+            )
         return F.interpolate(
             F.avg_pool2d(x, self.factor), size=(height, width), mode="bicubic", align_corners=False
         ).clamp_(0, 1)

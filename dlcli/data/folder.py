@@ -162,7 +162,7 @@ def _refuse_empty(split: Images | Album, names: list[str], folder: Path, notes: 
     empty = [folder / name for name, count in zip(names, counts, strict=False) if count == 0]
     empty += [] if split.size else [folder]
     if empty:
-        reasons = notes.lines("left out")
+        reasons = notes.lines("left out", empty[0])
         raise DataError(
             f"{printable(empty[0])} has no picture that can be used{': ' + '; '.join(reasons) if reasons else ''}; "
             f"pictures end in {', '.join(sorted(SUFFIXES))}; add some, or delete the folder"

@@ -47,7 +47,7 @@ class Loader:
         if shuffle and self.examples < size:
             raise DataError(
                 f"the training split has {self.examples} examples but a batch takes {size}: "
-                f"a batch must fit into the split; set batch={self.examples} or less"
+                f"a batch must fit into the split; set batch={self.examples} or less, or a larger limit if there is one"
             )
         if self.augment and not isinstance(split, (Images, Masks, Album)):
             raise ConfigError(

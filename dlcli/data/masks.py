@@ -78,7 +78,7 @@ class MaskFolder(Segmented):
         if not 2 <= len(levels) <= MOST:
             raise DataError(
                 f"{printable(base / 'masks')} has {len(levels)} distinct values: from 2 to {MOST} are classes; "
-                "store class numbers, and no grey levels or lossy files (JPEG)"
+                "store class numbers, two at least, and no grey levels or lossy files (JPEG)"
             )
         y = y.to(torch.uint8)
         test = _count(self.test, len(x))

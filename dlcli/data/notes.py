@@ -20,11 +20,17 @@ class Notes:
         name = Path(path).relative_to(self.base)
         self.found[what].append(printable(f"{name} ({reason})" if reason else name))
 
-    def lines(self, marked: str = "") -> list[str]:
-        """Return a line for each oddity whose name holds `marked`."""
+    def lines(self, marked: str = "", below: Path | None = None) -> list[str]:
+        """Return a line for each oddity whose name holds `marked`; of the files below one folder, if it is given."""
+        start = "" if below in (None, self.base) else f"{printable(below.relative_to(self.base))}/"
+        kept = {
+            what: [name for name in names if name.startswith(start)]
+            for what, names in self.found.items()
+            if marked in what
+        }
         return [
             f"{len(names)} {what}: {', '.join(names[:NAMED])}"
             + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-            for what, names in self.found.items()
-            if marked in what
+            for what, names in kept.items()
+            if names
         ]

@@ -213,6 +213,7 @@ def test_a_class_of_broken_files_says_so(tmp_path):
     (root / "bad").mkdir()
     broken(root / "bad")
     (root / "bad" / "whole.jpg").unlink()
+    broken(root / "dog")  # those of another class do not matter here
     with pytest.raises(DataError, match=r"bad has no picture that can be used: 4 left out, cannot be read"):
         load(root)
 
