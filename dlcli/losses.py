@@ -13,6 +13,11 @@ from torch import Tensor
 from dlcli.errors import ConfigError
 
 
+def single(x: Tensor) -> Tensor:
+    """Return half precision in single precision, and other numbers as they are: eight bits are too few for log p."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     """Return KL(N(mean, variance) || N(0, 1)) = 1/2 sum (mean^2 + variance - 1 - log variance), (B, Z) -> (B,)."""
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(dim=-1)

@@ -183,7 +183,7 @@ def complete(verb: str, config: Any, overrides: Sequence[str]) -> Any:
         f"{key}: no such key (it stands in a config file); {nearest(key, dict.fromkeys(roots(verb)), verb, {})}"
         for key in unknown
     ]
-    faults += missing_facts(config)
+    faults += missing_facts(config, within=True)
     if faults:
         raise ConfigError("\n".join(faults))
     return config
@@ -196,13 +196,17 @@ def roots(verb: str) -> set[str]:
     )
 
 
-def missing_facts(config: Any) -> list[str]:
-    """Name the facts that model or augmentation ask of data which does not have them, and data that does."""
+def missing_facts(config: Any, within: bool = False) -> list[str]:
+    """Name the facts that model or augmentation ask of data which does not have them, and data that does.
+
+    `within` looks into lists as well, such as a shape, which the user may still replace as long as keys are read.
+    """
     from omegaconf import OmegaConf
 
     faults = []
     asked = [(part, str(value)) for part in ("model", "augment") for _, value in flatten(config.get(part, {}))]
-    needed = {(part, fact) for part, value in asked for fact in re.findall(r"\$\{data\.(\w+)\}", value)}
+    plain = [(part, value) for part, value in asked if within or value.startswith("${data.")]
+    needed = {(part, fact) for part, value in plain for fact in re.findall(r"\$\{data\.(\w+)\}", value)}
     for part in ("model", "augment"):
         facts = {fact for of, fact in needed if of == part}
         if missing := sorted(facts - set(config.get("data", {}))):

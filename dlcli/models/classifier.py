@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dlcli import figures, metrics
 from dlcli.errors import ConfigError
+from dlcli.losses import single
 from dlcli.model import Model
 from dlcli.models.speech import Speech
 from dlcli.models.supervised import answers, last_hidden
@@ -44,10 +45,10 @@ class Classifier(Model):
         return self.net(x)
 
     def loss(self, batch: Any) -> Tensor:
-        return F.cross_entropy(self(batch.x).float(), batch.y, label_smoothing=self.smoothing)
+        return F.cross_entropy(single(self(batch.x)), batch.y, label_smoothing=self.smoothing)
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
-        logits = self(batch.x).float()
+        logits = single(self(batch.x))
         if logits.shape[1] != self.classes:
             raise ConfigError(f"the net has {logits.shape[1]} outputs for {self.classes} classes; they must be as many")
         if batch.y.ndim != 1:

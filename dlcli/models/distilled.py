@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
+from dlcli.losses import single
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
 from dlcli.models.robust import evaluating
@@ -45,9 +46,9 @@ class Distilled(Classifier):
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         if clock.stage([1, 1]) == 0:
-            yield Update(F.cross_entropy(self.teacher(batch.x).float() / self.temperature, batch.y), "teacher")
+            yield Update(F.cross_entropy(single(self.teacher(batch.x)) / self.temperature, batch.y), "teacher")
         else:
-            yield Update(F.cross_entropy(self(batch.x).float() / self.temperature, self.soft(batch.x)), "model")
+            yield Update(F.cross_entropy(single(self(batch.x)) / self.temperature, self.soft(batch.x)), "model")
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         return {**super().measure(batch), "taught": self.teacher(batch.x).argmax(1) == batch.y}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dlcli import figures
 from dlcli.batch import IGNORED, Tokens
 from dlcli.errors import ConfigError
+from dlcli.losses import single
 from dlcli.model import Clock, Model, Update
 from dlcli.models.writing import Writing
 from dlcli.tokens import Vocabulary
@@ -62,14 +63,14 @@ class LanguageModel(Writing, Model):
 
     def loss(self, batch: Any) -> Tensor:
         logits, truth, _ = self.asked(batch)
-        return F.cross_entropy(logits.float().flatten(0, 1), truth.flatten(), ignore_index=IGNORED)
+        return F.cross_entropy(single(logits).flatten(0, 1), truth.flatten(), ignore_index=IGNORED)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         if self.carried is None:
             yield Update(self.loss(batch))
             return
         logits, truth, state = self.asked(batch, self.carried.recall(batch.size, clock.epoch))
-        yield Update(F.cross_entropy(logits.float().flatten(0, 1), truth.flatten(), ignore_index=IGNORED))
+        yield Update(F.cross_entropy(single(logits).flatten(0, 1), truth.flatten(), ignore_index=IGNORED))
         self.carried.keep(state)
 
     def measure(self, batch: Any) -> dict[str, Tensor]:

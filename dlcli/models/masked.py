@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
+from dlcli.losses import single
 from dlcli.model import Model
 from dlcli.models.speech import Speech
 from dlcli.tokens import SPECIAL
@@ -80,7 +81,7 @@ class MaskedLanguage(Model):
         holed, chosen = self.hide(batch.x)
         found = self.net.read(holed)
         return {
-            "logits": self.net.words(found[chosen]).float(),
+            "logits": single(self.net.words(found[chosen])),
             "truth": batch.x[chosen],
             "chosen": chosen,
             "found": found,

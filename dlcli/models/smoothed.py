@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
+from dlcli.losses import single
 from dlcli.models.classifier import Classifier
 
 ABSTAINS = -1  # the class of a picture for which nothing is certified
@@ -58,7 +59,7 @@ class Smoothed(Classifier):
         return x + self.std * torch.randn_like(x)
 
     def loss(self, batch: Any) -> Tensor:
-        return F.cross_entropy(self.net(self.noisy(batch.x)).float(), batch.y)
+        return F.cross_entropy(single(self.net(self.noisy(batch.x))), batch.y)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
         votes = torch.stack([self.net(self.noisy(x)).float().log_softmax(1) for _ in range(self.draws)])

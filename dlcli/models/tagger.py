@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dlcli import figures, metrics
 from dlcli.batch import IGNORED
+from dlcli.losses import single
 from dlcli.model import Model
 from dlcli.models.speech import Speech
 
@@ -38,7 +39,7 @@ class Tagger(Model):
         return self.net(x)
 
     def loss(self, batch: Any) -> Tensor:
-        return F.cross_entropy(self(batch.x).float().flatten(0, 1), batch.y.flatten(), ignore_index=IGNORED)
+        return F.cross_entropy(single(self(batch.x)).flatten(0, 1), batch.y.flatten(), ignore_index=IGNORED)
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         logits = self(batch.x).float()

@@ -45,10 +45,10 @@ def exact(act: Callable[..., T]) -> Callable[..., T]:
 
 
 def widened(given: Any) -> Any:
-    """Return real tensors in single precision, and all else as it is."""
+    """Return tensors of half precision in single precision, and all else as it is."""
     if isinstance(given, tuple):
         return tuple(map(widened, given))
-    return given.float() if isinstance(given, Tensor) and given.is_floating_point() else given
+    return given.float() if isinstance(given, Tensor) and given.dtype in (torch.bfloat16, torch.float16) else given
 
 
 class Normalize(nn.Module):
