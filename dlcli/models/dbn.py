@@ -43,6 +43,10 @@ class DBN(Classifier):
         self.memory = Memory(generator.shape)
         require_widths(net, "generator", generator.widths)
 
+    def notes(self) -> list[str]:
+        """Say what may go wrong with these values."""
+        return self.stages.notes()
+
     def players(self) -> dict[str, Any]:
         head = linear_layers(self.net)[-1]
         return {**self.greedy.players(), "head": head.parameters(), "model": self.net.parameters()}

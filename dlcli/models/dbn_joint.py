@@ -39,6 +39,7 @@ class JointDBN(Classifier):
         self.net: Any
         if net.labels != classes:
             raise ConfigError(f"model.net.labels={net.labels} for {classes} classes; there must be a unit for each")
+        stages.refuse("head", "model", rule="JointDBN")
         self.stages, self.greedy = stages, Greedy(net, stages, steps, mean_field)
         self.memory = Memory(net.shape)
 

@@ -37,6 +37,7 @@ class DBNPerClass(Classifier):
     ):
         super().__init__(net=net, classes=classes, names=names, smoothing=smoothing)
         self.net: Any
+        stages.refuse("updown", "model", rule="DBNPerClass")
         self.stages = stages
         self.greedy = [Greedy(member, stages, steps, mean_field) for member in net.members]
         self.memories: Any = nn.ModuleList(Memory(member.shape) for member in net.members)

@@ -56,7 +56,7 @@ class Rebuilding(Model):
     @property
     def corrupts(self) -> bool:
         """Tell whether what the net is given differs from the target."""
-        return self.corruption is not None and type(self.corruption).__name__ != "Clean"
+        return changes(self.corruption)
 
     def corrupted(self, x: Tensor) -> Tensor:
         """Return what the net is given in place of x."""
@@ -137,3 +137,9 @@ def quality(guess: Tensor, x: Tensor) -> dict[str, Tensor]:
     """Return PSNR and SSIM of each picture, (B, C, H, W) -> (B,) each."""
     guess = guess.float().clamp(0, 1)
     return {"psnr": metrics.psnr(guess, x), "ssim": metrics.ssim(guess, x)}
+
+
+def changes(corruption: Callable[[Tensor], Tensor] | None) -> bool:
+    """Tell whether what comes out of a corruption differs from what goes in: with an amount of 0 it does not."""
+    amounts = (getattr(corruption, name, 1) for name in ("std", "share"))
+    return type(corruption).__name__ not in ("NoneType", "Clean") and all(amounts)

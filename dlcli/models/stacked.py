@@ -22,6 +22,7 @@ from dlcli import losses
 from dlcli.errors import DataError
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
+from dlcli.models.rebuilding import changes
 from dlcli.models.stages import RECONSTRUCTION, Stages, beside, inherit, reconstructions, require_widths
 from dlcli.models.supervised import linear_layers
 
@@ -43,11 +44,24 @@ class StackedAutoencoder(Classifier):
     ):
         super().__init__(net=net, classes=classes, names=names, smoothing=smoothing)
         stages.require(len(autoencoders.widths))
+        stages.refuse("updown", rule="StackedAutoencoder")
         require_widths(net, "autoencoders", autoencoders.widths)
         self.autoencoders, self.stages, self.corruption = autoencoders, stages, corruption
         codes = "bernoulli" if autoencoders.activation == "sigmoid" else "gaussian"
         self.likelihoods = [likelihood, *[codes for _ in autoencoders.widths[1:]]]
         self.log_likelihoods = [losses.likelihood(name) for name in self.likelihoods]
+
+    def notes(self) -> list[str]:
+        """Say what may go wrong with these values."""
+        sizes = [(layer.in_features, layer.out_features) for layer in self.autoencoders.decoders]
+        wide = [f"{codes} codes for {inputs} numbers" for codes, inputs in sizes if codes >= inputs]
+        if not wide or changes(self.corruption):
+            return self.stages.notes()
+        return [
+            *self.stages.notes(),
+            f"autoencoders with {', '.join(wide)} may learn the identity; take smaller model.autoencoders.widths, or "
+            "corruption=masking",
+        ]
 
     def players(self) -> dict[str, Any]:
         pairs = zip(self.autoencoders.layers, self.autoencoders.decoders, strict=True)

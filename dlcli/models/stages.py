@@ -58,6 +58,15 @@ class Stages:
         layers = {f"layer{i}": share for i, share in enumerate(self.pretrain)}
         return {**layers, "updown": self.updown, "head": self.head, "model": self.model}
 
+    def notes(self) -> list[str]:
+        """Say what a classifier on top will lack."""
+        if self.head or self.model:
+            return []
+        return [
+            "the classifier learns in no stage, so its answers are those of random weights; for what is learned "
+            "without labels that is fine, for accuracy raise model.stages.head or model.stages.model"
+        ]
+
     def require(self, layers: int) -> None:
         """Raise ConfigError unless there is one share for each layer."""
         if len(self.pretrain) != layers:
@@ -65,6 +74,12 @@ class Stages:
                 f"model.stages.pretrain={list(self.pretrain)} has {len(self.pretrain)} shares for {layers} layers; "
                 "give one share of the run for each layer"
             )
+
+    def refuse(self, *names: str, rule: str) -> None:
+        """Raise ConfigError if a stage has a share of the run that a rule does not know."""
+        for name in names:
+            if self.shares[name]:
+                raise ConfigError(f"model.stages.{name}={self.shares[name]:g}: a {rule} has no such stage; give it 0")
 
     def now(self, clock: Clock) -> Now:
         """Return the stage of a batch. Raises ConfigError if the run is too short for one of them."""

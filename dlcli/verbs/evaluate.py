@@ -11,6 +11,7 @@ from dlcli.engine.randomness import aside
 from dlcli.engine.scoring import measure
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run
+from dlcli.seeing.codes.views import OF_CODES
 from dlcli.seeing.views import chosen
 from dlcli.text import printable
 from dlcli.verbs.certify import certified
@@ -49,6 +50,10 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     numbers = {name: value for name, value in report.items() if name not in figures}
     write(run, config, scores, numbers, figures, worst)
     tell(run, config["split"], examples.examples, scores, numbers)
+    asked = [] if config["see"] in ("usual", "all") else views
+    for name in asked:
+        if name not in OF_CODES and name not in figures:
+            print(f"see={name}: a {type(model).__name__} has nothing of it to draw; docs/seeing.md says what has")
     return scores
 
 

@@ -311,6 +311,17 @@ def test_what_does_not_fit_is_told_in_one_line():
         dbn(widths=[8], updown=1)
     with pytest.raises(ConfigError, match="labels=0 for 10 classes; there must be a unit for each"):
         JointDBN(net=DeepBelief(shape=SHAPE, widths=[8]), stages=Stages(pretrain=[1]), classes=10)
+    net = DeepBelief(shape=SHAPE, widths=[8], labels=10)
+    with pytest.raises(ConfigError, match=r"stages\.head=0.5: a JointDBN has no such stage; give it 0"):
+        JointDBN(net=net, stages=Stages(pretrain=[1], head=0.5), classes=10)
+    with pytest.raises(ConfigError, match=r"stages\.updown=2: a DBNPerClass has no such stage; give it 0"):
+        DBNPerClass(net=per_class().net, stages=Stages(pretrain=[1], updown=2), classes=10)
+
+
+def test_a_classifier_that_learns_in_no_stage_is_told():
+    (line,) = dbn(head=0.0, model=0.0).notes()
+    assert "the classifier learns in no stage" in line
+    assert dbn(head=0.0, model=1.0).notes() == dbn(head=1.0, model=0.0).notes() == []
 
 
 @pytest.mark.parametrize("make", [dbn, joint, per_class])

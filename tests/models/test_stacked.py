@@ -157,3 +157,21 @@ def test_what_does_not_fit_is_told_in_one_line():
             stages=Stages(pretrain=[1]),
             classes=10,
         )
+
+
+def test_what_may_go_wrong_is_told_before_the_first_step():
+    wide = {"net": Joined(inputs=64, widths=[64, 30], outputs=10), "classes": 10}
+    layers = Autoencoders(shape=SHAPE, widths=[64, 30])
+    (line,) = StackedAutoencoder(autoencoders=layers, stages=Stages(pretrain=[1, 1], head=1), **wide).notes()
+    assert "64 codes for 64 numbers may learn the identity" in line
+    assert "corruption=masking" in line
+    (line,) = StackedAutoencoder(
+        autoencoders=layers, stages=Stages(pretrain=[1, 1]), corruption=Masking(), **wide
+    ).notes()
+    assert "the classifier learns in no stage" in line
+    assert StackedAutoencoder(
+        autoencoders=layers, stages=Stages(pretrain=[1, 1], head=1), corruption=Masking(share=0), **wide
+    ).notes()
+    assert stacked().notes() == []
+    with pytest.raises(ConfigError, match=r"stages\.updown=1: a StackedAutoencoder has no such stage"):
+        stacked(stages=Stages(pretrain=[1, 1], updown=1))

@@ -132,3 +132,12 @@ def test_dl_eval_writes_the_figures(dl):
         code, _, err = dl("eval", "points=0", *words)
         assert code == 2
         assert told in err
+
+
+def test_a_view_asked_by_name_that_a_model_does_not_have_is_told(dl, undrawn):
+    assert dl("train", "model=softmax", "epochs=1", "limit=0.1")[0] == 0
+    code, out, _ = dl("eval", "points=0", "see=[saliency,gradcam]")
+    assert code == 0
+    assert "see=gradcam: a Classifier has nothing of it to draw" in out
+    assert "see=saliency" not in out
+    assert "nothing of it" not in dl("eval", "points=0")[1]
