@@ -1,4 +1,6 @@
-"""PGD-40 and DeepFool on LeNet-5: `dl` against torchattacks and foolbox, on the same net and pictures.
+"""PGD-40, DeepFool and AutoAttack: `dl` against torchattacks and foolbox, on the same net and pictures.
+
+AutoAttack takes minutes and runs once, on robust nets above all: `--only AutoAttack --run RUN --eps 0.3 --count 1000`.
 
 The peers live in an environment of their own, which this script makes: torchattacks asks for versions of other packages
 that break them, so it comes without its dependencies, and torch is that of the environment in use. Success is counted
@@ -27,7 +29,8 @@ def main() -> None:
     given = common.options(
         __doc__, threads=1, run="folder of a classifier of MNIST; otherwise one is trained",
         peers="folder of the environment of the peers", inner="compare, in the environment of the peers",
-        count="pictures (default 256)", only="PGD-40 or DeepFool (default: both)",
+        count="pictures (default 256)", only="PGD-40, DeepFool or AutoAttack (default: the first two)",
+        eps="largest change of a pixel (default 0.1)",
     )  # fmt: skip
     if given.inner:
         print(json.dumps(compare(given)))
@@ -37,7 +40,8 @@ def main() -> None:
         run = given.run or trained(Path(folder), given)
         words = [str(python), __file__, "--inner", "yes", "--run", run, "--threads", str(given.threads)]
         words += ["--quick"] * given.quick + (["--count", given.count] if given.count else [])
-        words += ["--only", given.only] if given.only else []
+        for name in ("only", "eps"):
+            words += [f"--{name}", getattr(given, name)] if getattr(given, name) else []
         _, printed = common.child(words)
     common.show(json.loads(printed.splitlines()[-1]), given, ("what", "ours", "peer", "ratio", "note"))
 
@@ -57,11 +61,11 @@ def compare(given: Namespace) -> list[list[str]]:
 
     torch.set_num_threads(given.threads)
     net, x, y = scene(given)
-    rounds, eps = (1 if given.quick else 3), 0.1
+    eps = float(given.eps or 0.1)
+    makers = {"PGD-40": partial(pgd, eps=eps), "DeepFool": deepfool, "AutoAttack": partial(autoattack, eps=eps)}
     rows = []
-    for what, sides in (("PGD-40", pgd(net, eps)), ("DeepFool", deepfool(net))):
-        if given.only not in (None, what):
-            continue
+    for what in [given.only] if given.only else ["PGD-40", "DeepFool"]:
+        sides, rounds = makers[what](net), 1 if given.quick or what == "AutoAttack" else 3
         found: dict[str, Any] = {}
         acts = [partial(common.timed, partial(keep, found, name, act, x, y)) for name, act in sides.items()]
         for act in sides.values():
@@ -85,7 +89,7 @@ def judged(net: Any, x: Any, y: Any, moved: Any, what: str) -> str:
     with torch.no_grad():
         right = net(moved).argmax(1) == y
     robust = f"robust {100 * right.double().mean():.1f} %"
-    if what == "PGD-40":
+    if what != "DeepFool":
         return robust
     size = (moved - x).flatten(1).norm(dim=1)[~right].tolist()
     return f"{robust}, median {statistics.median(size):.3f}" if size else robust
@@ -144,6 +148,21 @@ def deepfool(net: Any) -> dict[str, Callable[..., Any]]:
         "ours": lambda x, y: ours(net, x, y, torch.arange(len(x))),
         "torchattacks": lambda x, y: theirs(x, y).detach(),
         "foolbox": lambda x, y: fool(model, x, y, epsilons=None)[1],
+    }
+
+
+def autoattack(net: Any, eps: float) -> dict[str, Callable[..., Any]]:
+    """Return AutoAttack of both libraries that have it, in its standard form."""
+    import torch
+    import torchattacks
+
+    from dlcli.attacks.ensemble import AutoAttack
+
+    ours = AutoAttack(eps=eps)
+    theirs = torchattacks.AutoAttack(net, norm="Linf", eps=eps, version="standard", n_classes=10, seed=0)
+    return {
+        "ours": lambda x, y: ours(net, x, y, torch.arange(len(x))),
+        "torchattacks": lambda x, y: theirs(x, y).detach(),
     }
 
 
