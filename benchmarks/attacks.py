@@ -39,8 +39,8 @@ def main() -> None:
         python = common.environment(Path(given.peers or folder) / "peers", PEERS, NEEDED)
         run = given.run or trained(Path(folder), given)
         words = [str(python), __file__, "--inner", "yes", "--run", run, "--threads", str(given.threads)]
-        words += ["--quick"] * given.quick + (["--count", given.count] if given.count else [])
-        for name in ("only", "eps"):
+        words += ["--quick"] * given.quick
+        for name in ("count", "only", "eps"):
             words += [f"--{name}", getattr(given, name)] if getattr(given, name) else []
         _, printed = common.child(words)
     common.show(json.loads(printed.splitlines()[-1]), given, ("what", "ours", "peer", "ratio", "note"))
