@@ -22,6 +22,7 @@ import common
 PEERS = ["torchattacks==3.5.1", "foolbox==3.3.4", "eagerpy", "GitPython", "gitdb", "smmap"]
 NEEDED = ["requests"]
 STEPS, OVERSHOOT = 40, 0.02
+QUICK, ALL = ("PGD-40", "DeepFool"), ("PGD-40", "DeepFool", "AutoAttack")
 
 
 def main() -> None:
@@ -29,9 +30,11 @@ def main() -> None:
     given = common.options(
         __doc__, threads=1, run="folder of a classifier of MNIST; otherwise one is trained",
         peers="folder of the environment of the peers", inner="compare, in the environment of the peers",
-        count="pictures (default 256)", only="PGD-40, DeepFool or AutoAttack (default: the first two)",
+        count="pictures (default 256)", only=f"{', '.join(ALL)} (default: the first two)",
         eps="largest change of a pixel (default 0.1)",
     )  # fmt: skip
+    if given.only not in (None, *ALL):
+        sys.exit(f"--only {given.only}: there is {', '.join(ALL)}")
     if given.inner:
         print(json.dumps(compare(given)))
         return
@@ -64,7 +67,7 @@ def compare(given: Namespace) -> list[list[str]]:
     eps = float(given.eps or 0.1)
     makers = {"PGD-40": partial(pgd, eps=eps), "DeepFool": deepfool, "AutoAttack": partial(autoattack, eps=eps)}
     rows = []
-    for what in [given.only] if given.only else ["PGD-40", "DeepFool"]:
+    for what in [given.only] if given.only else QUICK:
         sides, rounds = makers[what](net), 1 if given.quick or what == "AutoAttack" else 3
         found: dict[str, Any] = {}
         acts = [partial(common.timed, partial(keep, found, name, act, x, y)) for name, act in sides.items()]

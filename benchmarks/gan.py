@@ -32,9 +32,10 @@ def row(family: str, data: str, given: Namespace) -> list[str]:
     import ours
 
     widths = [f"model.{player}.width={WIDTH}" for player in ("generator", "critic")]
-    made = ours.setup(family, data, *widths, f"model.latent={LATENT}", f"batch={BATCH}")
+    steps = EVERY if family == "wgan_gp" else 1
+    made = ours.setup(family, data, *widths, f"model.latent={LATENT}", f"model.critic_steps={steps}", f"batch={BATCH}")
     pictures, batches = ours.pictures(data), 10 if given.quick else 100
-    hand = by_hand(made.engine.model, pictures.x, family == "wgan_gp")
+    hand = by_hand(made.engine.model, pictures.x, steps, entropy if family == "dcgan" else distance)
     acts: list[Callable[[], float]] = [
         partial(common.timed, partial(ours.learn, made.engine, made.train, batches)),
         partial(common.timed, partial(hand, batches)),
@@ -46,13 +47,12 @@ def row(family: str, data: str, given: Namespace) -> list[str]:
     return common.compare(f"{family}: {batches} batches of {BATCH}", mine, other, f"aim {AIM} {met}")
 
 
-def by_hand(model: Any, x: Tensor, penalized: bool) -> Callable[[int], None]:
+def by_hand(model: Any, x: Tensor, steps: int, losses: Callable[..., Any]) -> Callable[[int], None]:
     """Return a loop over copies of the nets of a model, which takes so many batches of pictures at rest."""
     critic, generator = copy.deepcopy(model.critic).train(), copy.deepcopy(model.generator).train()
     first, second = (
         torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.999), fused=True) for net in (critic, generator)
     )
-    losses = distance if penalized else entropy
 
     def loop(batches: int) -> None:
         order = torch.randperm(len(x))
@@ -65,7 +65,7 @@ def by_hand(model: Any, x: Tensor, penalized: bool) -> Callable[[int], None]:
             loss.backward()
             first.step()
             loss.item()  # `dl` looks at every loss too: one that is no number stops it
-            if not penalized or (i + 1) % EVERY == 0:
+            if (i + 1) % steps == 0:
                 second.zero_grad()
                 loss = mine(critic(fake)[:, 0])
                 loss.backward()

@@ -23,20 +23,40 @@ from dlcli.errors import ConfigError
 BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
+class Corruption:
+    """What is done to examples; `changes` tells whether what comes out differs from what goes in."""
+
+    @property
+    def changes(self) -> bool:
+        return True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the corrupted x, in its shape."""
+        raise NotImplementedError(f"{type(self).__name__} does nothing")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Clean:
+class Clean(Corruption):
     """Leave everything as it is."""
+
+    @property
+    def changes(self) -> bool:
+        return False
 
     def __call__(self, x: Tensor) -> Tensor:
         return x
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gaussian:
+class Gaussian(Corruption):
     """Add Gaussian noise; `clip` keeps pixels in [0, 1], and must be off for other numbers."""
 
     std: float = 0.4
     clip: bool = True
+
+    @property
+    def changes(self) -> bool:
+        return self.std != 0
 
     def __call__(self, x: Tensor) -> Tensor:
         noisy = x + self.std * torch.randn_like(x)
@@ -44,20 +64,28 @@ class Gaussian:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masking:
+class Masking(Corruption):
     """Set a random share of the numbers to zero."""
 
     share: float = 0.25
+
+    @property
+    def changes(self) -> bool:
+        return self.share != 0
 
     def __call__(self, x: Tensor) -> Tensor:
         return x * (torch.rand_like(x) >= self.share)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaltAndPepper:
+class SaltAndPepper(Corruption):
     """Set a random share of the numbers to black or white."""
 
     share: float = 0.25
+
+    @property
+    def changes(self) -> bool:
+        return self.share != 0
 
     def __call__(self, x: Tensor) -> Tensor:
         chance = torch.rand_like(x)
@@ -65,7 +93,7 @@ class SaltAndPepper:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blocks:
+class Blocks(Corruption):
     """Lose `count` squares of `size` x `size` pixels; they may overlap."""
 
     count: int = 1
@@ -81,7 +109,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines:
+class Lines(Corruption):
     """Lose `count` lines of `size` pixels' thickness, half of them upright."""
 
     count: int = 4
@@ -98,7 +126,7 @@ class Lines:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grey:
+class Grey(Corruption):
     """Give all three channels the brightness of the colour."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -113,7 +141,7 @@ class Grey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coarse:
+class Coarse(Corruption):
     """Lower the resolution by `factor` in both directions, and enlarge what is left."""
 
     factor: int = 2
