@@ -19,11 +19,11 @@ EXAMPLES = """dl: train, evaluate, sample and attack everything in five deep-lea
   dl attack attack=pgd attack.eps=0.1   attack it
   dl train -m model=mlp,cnn seed=1,2,3  a sweep, with means and spreads
   dl train resume                       go on with the newest unfinished run
-  dl export format=onnx                 the net of the newest run for other programs
+  dl export format=onnx                 its net for other programs
   dl verify                             see that an interruption changes no bit
 
-  dl ls models      what there is       dl show model=lenet   a config and its layers
-  dl train --help   every key           dl doctor             check the installation"""
+  dl ls models      what there is       dl show model=lenet   config and layers
+  dl train --help   every key           dl doctor             check the set-up"""
 
 
 def defaults(verb: str) -> dict[str, str]:

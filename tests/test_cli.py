@@ -1,6 +1,7 @@
 """The command line as people use and misuse it: every error printed once, with its exit code."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,19 @@ BARE = ("model=linear", "data=polynomial")  # little to import in a process of i
 def newest() -> Path:
     """Return the run folder that was made last."""
     return sorted(Path("outputs").glob("*/*/run.json"), key=lambda path: path.parent.name)[-1].parent
+
+
+def interrupted(*words: str) -> tuple[int, str, str]:
+    """Start a command, press Ctrl-C after its first step, and return its exit code, output and errors."""
+    command = [sys.executable, "-m", "dlcli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            next(line for line in process.stdout if line.startswith("step "))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, out, err
 
 
 def test_bare_command_shows_examples(dl):
@@ -254,17 +268,9 @@ def test_resume_continues_a_finished_run_and_doubles_no_points(dl):
     assert "cannot change when a run is resumed" in err
 
 
-def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path):
-    import signal
-
-    words = [sys.executable, "-m", "dlcli", "train", *BARE, "epochs=100000", "batch=32"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("step "):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+def test_ctrl_c_saves_and_names_the_command_that_goes_on():
+    code, out, err = interrupted("train", *BARE, "epochs=100000", "batch=32")
+    assert code == 130, err
     assert "dl train resume=outputs/linear-polynomial/" in err
     assert "Traceback" not in out + err
     assert (newest() / "checkpoints/manifest.jsonl").exists()
@@ -386,16 +392,8 @@ def test_changed_data_of_your_own_is_noticed(dl):
 
 
 def test_ctrl_c_stops_a_sweep_and_tells_what_was_done():
-    import signal
-
-    words = [sys.executable, "-m", "dlcli", "train", "-m", *BARE, "epochs=100000", "seed=1,2,3"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("step "):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    code, out, err = interrupted("train", "-m", *BARE, "epochs=100000", "seed=1,2,3")
+    assert code == 130, err
     assert "the sweep was stopped" in err
     assert "interrupted" in out
     assert len(list(Path("outputs").glob("linear-polynomial/*"))) == 1

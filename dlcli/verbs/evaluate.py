@@ -115,4 +115,5 @@ def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers:
             for label, row in rows.items():
                 grid.add_row(Text(printable(label)), *(f"{row[c]:.4g}" for c in columns))
             console.print(grid)
-    console.print(f"figures in {run}/figures, numbers in {run}/report-{split}.json", markup=False, soft_wrap=True)
+    for line in (f"figures  {run}/figures", f"numbers  {run}/report-{split}.json"):
+        console.print(line, markup=False, soft_wrap=True)

@@ -50,7 +50,7 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         log = Log(run.path, resumed_at=FOREVER)
         log.pictures("samples", {files[0].stem: shown}, run.at)
         log.close()
-    print(f"{len(examples)} samples of {run}: {' '.join(brief(file) for file in files)}")
+    print("\n".join([f"{len(examples)} samples of {run}:", *(f" {brief(file)}" for file in files)]))
     return examples
 
 

@@ -202,11 +202,11 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     run.write(
         "report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers}
     )
-    best = f"best at step {engine.best.step}: {brief(scores, engine.best.monitor)}"
-    log.say(f"done     {engine.clock.step} steps in {clock(seconds)}; {best}")
+    log.say(f"done     {engine.clock.step} steps in {clock(seconds)}")
+    log.say(f"best     step {engine.best.step}: {brief(scores, engine.best.monitor)}")
     if setup.config["overfit"]:
         log.say("overfit  the loss above should be next to nothing; if it is not, look for a fault in model or data")
-    log.say(f"files    {run}: run.json report.json scalars.csv figures/ checkpoints/")
+    log.say("files    run.json report.json scalars.csv figures/ checkpoints/")
     log.say("next     " + "\n         ".join(next_commands(run, setup)))
     return scores
 
