@@ -21,6 +21,7 @@ from torch import Tensor
 Kernel = Callable[[Tensor, Tensor], Tensor]  # (N, D), (M, D) -> (N, M)
 
 AT_ONCE = 1000  # rows of a table of distances that memory holds at one time
+OF_FEATURES = 100  # the same for features: malloc gives larger tables back to the system, to fetch them anew
 WIDTHS = 1000  # examples whose distances give the width of a kernel
 NEIGHBOURS = 5
 REACH = 3.0  # standard deviations within which a point belongs to a mode (Srivastava et al. 2017, arXiv:1705.07761)
@@ -54,23 +55,23 @@ def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel) -> float:
 
 def within(x: Tensor, kernel: Kernel) -> Tensor:
     """Return the mean of the kernel over all pairs of two different examples."""
-    alone = torch.stack([kernel(part, part).diagonal().sum() for part in x.split(AT_ONCE)]).sum()
+    alone = torch.stack([kernel(part, part).diagonal().sum() for part in x.split(OF_FEATURES)]).sum()
     return (total(x, x, kernel) - alone) / (len(x) * (len(x) - 1))
 
 
 def total(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:
     """Return the sum of the kernel over all pairs of (N, D) and (M, D)."""
-    return torch.stack([kernel(part, y).sum() for part in x.split(AT_ONCE)]).sum()
+    return torch.stack([kernel(part, y).sum() for part in x.split(OF_FEATURES)]).sum()
 
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:
     """Return the kernel of the KID."""
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    return (x @ y.T).div_(x.shape[1]).add_(1).pow_(3)
 
 
 def gaussian(width: float) -> Kernel:
     """Return the kernel exp(-|x - y|^2 / 2 width^2)."""
-    return lambda x, y: (torch.cdist(x, y).square() / (-2 * width**2)).exp()
+    return lambda x, y: torch.cdist(x, y).square_().div_(-2 * width**2).exp_()
 
 
 def median_distance(x: Tensor) -> float:
@@ -83,7 +84,7 @@ def neighbourhoods(x: Tensor, y: Tensor, k: int = NEIGHBOURS) -> dict[str, float
     x, y = x.double(), y.double()
     around, hits = radii(x, k), []
     covered, recalled = (torch.zeros(len(x), dtype=torch.bool, device=x.device) for _ in range(2))
-    for part, radius in zip(y.split(AT_ONCE), radii(y, k).split(AT_ONCE), strict=True):
+    for part, radius in zip(y.split(OF_FEATURES), radii(y, k).split(OF_FEATURES), strict=True):
         away = torch.cdist(part, x)  # (rows, N)
         inside = away < around
         hits.append(inside.sum(1))
@@ -101,7 +102,8 @@ def neighbourhoods(x: Tensor, y: Tensor, k: int = NEIGHBOURS) -> dict[str, float
 def radii(x: Tensor, k: int) -> Tensor:
     """Return the distance from each example to its k-th nearest other one, (N, D) -> (N,)."""
     k = min(k, len(x) - 1)
-    return torch.cat([torch.cdist(part, x).kthvalue(k + 1).values for part in x.split(AT_ONCE)])  # itself is the first
+    tables = (torch.cdist(part, x).topk(k + 1, largest=False).values for part in x.split(OF_FEATURES))
+    return torch.cat([distances[:, k] for distances in tables])  # itself is the first
 
 
 def separability(x: Tensor, y: Tensor) -> float:
@@ -127,11 +129,10 @@ def nearest(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pairs(x: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Yield first row and distances to all examples, infinite but for later ones: every pair once, (rows, N)."""
+    """Yield first row and distances to those from it on, infinite but for later ones: every pair once, (rows, N')."""
     for first, part in zip(range(0, len(x), AT_ONCE), x.split(AT_ONCE), strict=True):
-        away = torch.cdist(part, x)
-        rows = torch.arange(first, first + len(part), device=x.device)
-        yield first, away.masked_fill(torch.arange(len(x), device=x.device) <= rows[:, None], torch.inf)
+        away = torch.cdist(part, x[first:])
+        yield first, away.masked_fill_(torch.ones_like(away, dtype=torch.bool).tril_(), torch.inf)
 
 
 def closest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -139,7 +140,8 @@ def closest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     found = []
     for first, away in pairs(x):
         best = away.flatten().topk(min(count, away.numel()), largest=False)
-        found.append((best.values, torch.stack([best.indices // len(x) + first, best.indices % len(x)], 1)))
+        rows = torch.stack([best.indices // away.shape[1], best.indices % away.shape[1]], 1) + first
+        found.append((best.values, rows))
     distances, rows = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
     order = distances.argsort()[: min(count, len(x) * (len(x) - 1) // 2)]
     return distances[order], rows[order]
