@@ -2,7 +2,8 @@
 
 A block is one epoch of a new machine in batches of 100, with one rate for all. Afterwards the machines are judged by
 one pseudo-likelihood, that of `dl`, on pictures that none of them saw. scikit-learn learns by persistent chains, it has
-nothing else: its rate is that of the others, its rule is not. numpy and scikit-learn compute in the type of their data.
+nothing else: its rate is that of the others, its rule is not. numpy and scikit-learn compute in the type of their data;
+`dl` also in bf16, which is worth it on a CPU that has such products, and in which only the products are rounded.
 """
 
 import statistics
@@ -20,30 +21,32 @@ def main() -> None:
 
     torch.set_num_threads(given.threads)
     data = common.data_name(given.quick)
-    mine = Ours(data)
+    mine, half = Ours(data), Ours(data, "precision=bf16")
     x = mine.made.splits.train.x.flatten(1).float().div(255)
     x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))].numpy()  # the files may be sorted
-    sides = [mine, *(Peer(x.astype(kind)) for Peer in (Numpy, Sklearn) for kind in ("float32", "float64"))]
+    sides = [mine, half, *(Peer(x.astype(kind)) for Peer in (Numpy, Sklearn) for kind in ("float32", "float64"))]
     blocks = common.in_turn([side.epoch for side in sides], 1 if given.quick else 5)
     valid = mine.made.splits.valid.x[:2000].flatten(1).float().div(255)
     reached = [judged(side.net(), valid) for side in sides]
-    for_all = f"{len(x) / statistics.median(blocks[0]):,.0f} examples/s, pseudo-likelihood {reached[0]:.1f}"
     rows = []
-    for side, found, value in zip(sides[1:], blocks[1:], reached[1:], strict=True):
-        met = common.verdict(common.ratio(blocks[0], found) <= 0.5)
-        note = f"{for_all} against {value:.1f}; aim 0.5 {met}"
-        rows.append(common.compare(f"{data}, one epoch: {side.name}", blocks[0], found, note))
+    for k, side in enumerate(sides[:2]):
+        speed = f"{len(x) / statistics.median(blocks[k]):,.0f} examples/s, pseudo-likelihood {reached[k]:.1f}"
+        for peer, found, value in zip(sides[2:], blocks[2:], reached[2:], strict=True):
+            met = common.verdict(common.ratio(blocks[k], found) <= 0.5)
+            what = f"{data}, one epoch, {side.name}: {peer.name}"
+            rows.append(common.compare(what, blocks[k], found, f"{speed} against {value:.1f}; aim 0.5 {met}"))
     common.show(rows, given)
 
 
 class Ours:
     """The engine of `dl` with model=rbm."""
 
-    def __init__(self, data: str):
+    def __init__(self, data: str, *more: str):
         import ours
 
+        self.name = more[0].partition("=")[2] if more else "fp32"
         words = ("optimizer=sgd", f"optimizer.lr={RATE}", "schedule=constant", f"batch={BATCH}", "model.steps=1")
-        self.made = ours.setup("rbm", data, *words, "model.visible_samples=false", f"model.net.hidden={HIDDEN}")
+        self.made = ours.setup("rbm", data, *words, "model.visible_samples=false", f"model.net.hidden={HIDDEN}", *more)
 
     def epoch(self) -> float:
         """Learn from every example once; return the seconds."""

@@ -79,7 +79,7 @@ class ContrastiveDivergence(Model):
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
-        with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
+        with torch.no_grad():
             v = self.net.enter(batch.x)
             if self.seen < KEPT:
                 self.keep(v)

@@ -95,8 +95,7 @@ class Greedy:
     @torch.no_grad()
     def contrast(self, x: Tensor, layer: int, y: Tensor | None = None) -> None:
         """Write the gradient of one layer."""
-        with torch.autocast(x.device.type, enabled=False):
-            self.write(layer, self.below(x, layer, y))
+        self.write(layer, self.below(x, layer, y))
 
     def below(self, x: Tensor, layer: int, y: Tensor | None) -> Tensor:
         """Return what a layer learns from, (B, V): probabilities of the units below, or draws; labels at the top."""
@@ -111,7 +110,7 @@ class Greedy:
     def updown(self, x: Tensor, y: Tensor | None = None) -> Iterator[Update]:
         """Yield the three steps of up-down learning on one batch."""
         net, top = self.net, self.top
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.no_grad():
             awake = net.path(x, top, draw=True)
             dream = net.down(net.relax(awake[-1], self.steps, y), draw=True)
             self.write(top, awake[-1] if y is None else torch.cat([awake[-1], y], dim=1))

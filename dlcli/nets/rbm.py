@@ -6,6 +6,8 @@
     Gaussian units:  v | h ~ N(b + W' h, 1),            rest(v) = |v|^2 / 2
     conditional:     the first units of v are given and stay; b becomes b + A u (Mnih, Larochelle & Hinton 2011)
 
+Products follow autocast, all else stays in the type of the weights: half precision has too few bits to draw by.
+
 B batch, V visible units, U given units, H hidden units. v (B, V), h (B, H), W `weight` (H, V), b (V,), c (H,),
 A `direct` (V, U). p(v) = exp(-F(v)) / Z. Pixels in [0, 1] may stand for the probabilities of binary units.
 """
@@ -43,11 +45,11 @@ class RBM(nn.Module):
 
     def hidden_input(self, v: Tensor) -> Tensor:
         """Return W v + c, (B, V) -> (B, H)."""
-        return torch.addmm(self.hidden_bias, v, self.weight.T)
+        return F.linear(v, self.weight, self.hidden_bias).to(self.weight.dtype)
 
     def visible_input(self, h: Tensor) -> Tensor:
         """Return b + W' h, (B, H) -> (B, V)."""
-        return torch.addmm(self.visible_bias, h, self.weight)
+        return torch.addmm(self.visible_bias, h, self.weight).to(self.weight.dtype)
 
     def hidden(self, v: Tensor) -> Tensor:
         """Return P(h = 1 | v), (B, V) -> (B, H)."""
@@ -88,10 +90,8 @@ class RBM(nn.Module):
 
         With h = P(h = 1 | v) and g = P(h = 1 | w) it is the gradient of mean F(v) - mean F(w).
         """
-        up, down = 1 / len(w), 1 / len(v)
-        outer = g.T @ w
         return {
-            "weight": torch.addmm(outer, h.T, v, beta=up, alpha=-down, out=outer),
+            "weight": difference(g, w, h, v),
             "visible_bias": w.mean(0).sub_(v.mean(0)),
             "hidden_bias": g.mean(0).sub_(h.mean(0)),
         }
@@ -210,16 +210,23 @@ class ConditionalRBM(RBM):
         return (v[:, : self.given] @ self.direct.T * v[:, self.given :]).sum(1)
 
     def contrast(self, v: Tensor, h: Tensor, w: Tensor, g: Tensor) -> dict[str, Tensor]:
-        def products(x: Tensor) -> Tensor:
-            return x[:, self.given :].T @ x[:, : self.given] / len(x)
-
-        return {**super().contrast(v, h, w, g), "direct": products(w) - products(v)}
+        (known, x), (same, y) = (units.tensor_split([self.given], dim=1) for units in (w, v))
+        return {**super().contrast(v, h, w, g), "direct": difference(x, known, y, same)}
 
     def flipped(self, v: Tensor, units: Tensor) -> Tensor:
         """Return by how much F rises if one unit of each example turns over that is not given."""
         turn = 1 - 2 * v.T.gather(0, units)
         push = v[:, : self.given] @ self.direct.T  # (B, V)
         return super().flipped(v, units) - turn * push.T.gather(0, units - self.given)
+
+
+def difference(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """Return mean a x' - mean b y' over examples, (N, A) and (N, X), (M, A) and (M, X) -> (A, X).
+
+    By one product, so that half precision rounds the small difference and not each of the means.
+    """
+    both = torch.cat([a * (len(b) / len(a)), -b]).T @ torch.cat([x, y])
+    return both.to(x.dtype).div_(len(b))
 
 
 def bernoulli(p: Tensor) -> Tensor:

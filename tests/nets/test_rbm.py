@@ -60,6 +60,21 @@ def test_the_contrast_is_autograds_gradient_of_the_free_energy_difference(net):
         torch.testing.assert_close(found[name], parameter.grad, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_multiplies_and_does_nothing_else(kind):
+    net, v, w = KINDS[kind](), torch.rand(100, 6), torch.rand(60, 6)
+    torch.nn.init.normal_(net.weight)
+    exact = net.contrast(v, net.hidden(v), w, net.hidden(w))
+    with torch.autocast("cpu", torch.bfloat16):
+        back = net.back(net.hidden(v), v, sampled=False)
+        found = net.contrast(v, net.hidden(v), w, net.hidden(w))
+    assert back.dtype == torch.float32
+    assert not found["weight"].equal(exact["weight"])
+    for name, slope in found.items():
+        assert slope.dtype == torch.float32
+        torch.testing.assert_close(slope, exact[name], rtol=0.02, atol=0.01 * exact[name].abs().max().item() + 1e-3)
+
+
 @pytest.mark.parametrize("kind", ["binary", "conditional"])
 def test_turning_a_unit_over_changes_the_free_energy_by_that_much(kind):
     net, v = KINDS[kind](), torch.rand(5, 6).round()
