@@ -36,6 +36,7 @@ class GAN(Model):
 
     extra = 0  # numbers of a code besides the noise
     answers = 0  # numbers that the critic is asked to guess
+    trust = 1.0  # weight, in the critic's loss, of what it guesses of samples
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class GAN(Model):
         """Return what the critic descends; real and generated examples are never in one batch of a norm."""
         real, of_real = self.judge(blurred(x, blur), told)
         made, of_fake = self.judge(blurred(fake, blur), told)
-        rest = self.guessing(of_real, told, True) + self.guessing(of_fake, told, False)
+        rest = self.guessing(of_real, told, True) + self.trust * self.guessing(of_fake, told, False)
         return self.objective.critic(real, made) + rest + self.regularizer(self.seen(told), x, fake)
 
     def seen(self, told: Tensor) -> Any:

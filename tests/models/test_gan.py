@@ -284,8 +284,9 @@ def test_a_conditional_pair_makes_the_class_that_is_asked_for(rule, options):
         assert (guess == wanted).float().mean() > 0.8
 
 
-def test_the_auxiliary_classifier_costs_cross_entropy():
-    model = ACGAN(names=NAMES, weight=2.0, **parts(extra=[10], answers=[10]))
+@pytest.mark.parametrize("trust", [1.0, 0.0])
+def test_the_auxiliary_classifier_costs_cross_entropy(trust):
+    model = ACGAN(names=NAMES, weight=2.0, trust=trust, **parts(extra=[10], answers=[10]))
     held = batch()
     torch.manual_seed(3)
     run = model.updates(held, CLOCK)
@@ -295,7 +296,7 @@ def test_the_auxiliary_classifier_costs_cross_entropy():
     fake = model.generator(model.draw(held))
     (real, of_real), (made, of_fake) = ((out[:, 0], out[:, 1:]) for out in (model.critic(held.x), model.critic(fake)))
     entropy = F.cross_entropy(of_fake, held.y)
-    whole = F.cross_entropy(of_real, held.y) + entropy
+    whole = F.cross_entropy(of_real, held.y) + trust * entropy
     assert torch.allclose(critic, Nonsaturating().critic(real, made) + 2 * whole)
     assert torch.allclose(generator, Nonsaturating().generator(made) + 2 * entropy)
     found = score(model, held)
