@@ -117,6 +117,7 @@ def held(model: Any, splits: Any, examples: Loader, record: dict[str, Any], conf
     most = min(learned.examples, NUMBERS // batch.x[0].numel())
     train = learned.take(torch.randperm(learned.examples)[:most])
     samples, asked = drawn(model, build(config["sampler"]), count, config["batch"])
+    asked = asked if hasattr(model, "names") else None  # categories that a model found by itself are no classes
     shaped = samples.float().reshape(-1, *batch.x.shape[1:])
     return Exam(shaped.clamp(0, 1) if shaped.ndim == 4 else shaped, batch.x.cpu(), train.x.cpu(), asked, train.y.cpu())
 

@@ -61,6 +61,13 @@ def test_a_model_that_is_asked_for_classes_is_judged_by_them(dl, trained):
     assert found["judge"]["sampler"]["temperature"] == 0.5
 
 
+def test_categories_that_a_model_found_by_itself_are_no_classes(dl, trained):
+    judge = trained("model=mlp", "data=digits", "epochs=2")
+    run = trained("model=infogan", "epochs=1", "limit=0.1", "model.generator.width=4", "model.critic.width=4")
+    assert dl("eval", str(run), f"judge={judge}", "samples=50", *QUICK)[0] == 0
+    assert "class accuracy" not in report(run)["judged"]
+
+
 def test_points_are_judged_by_the_modes_that_are_known(dl, trained, drawn):
     plane = ("model.generator.shape=[2]", "model.generator.output=identity")
     run = trained("model=gan", "data=ring", "epochs=1", "limit=0.2", *plane)
