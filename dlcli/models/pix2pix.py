@@ -30,8 +30,9 @@ class Pix2Pix(Rebuilding):
         corruption: Callable[[Tensor], Tensor],
         objective: Any,
         weight: float = 100.0,
+        output: str = "sigmoid",
     ):
-        super().__init__(corruption=corruption, output="sigmoid")
+        super().__init__(corruption=corruption, output=output)
         self.generator, self.critic = generator, critic
         self.objective, self.weight = objective, weight
 
