@@ -223,10 +223,13 @@ class ConditionalRBM(RBM):
 def difference(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
     """Return mean a x' - mean b y' over examples, (N, A) and (N, X), (M, A) and (M, X) -> (A, X).
 
-    By one product, so that half precision rounds the small difference and not each of the means.
+    Under autocast by one product, so that half precision rounds the small difference and not each of the means.
     """
-    both = torch.cat([a * (len(b) / len(a)), -b]).T @ torch.cat([x, y])
-    return both.to(x.dtype).div_(len(b))
+    if torch.is_autocast_enabled(x.device.type):
+        both = torch.cat([a * (len(b) / len(a)), -b]).T @ torch.cat([x, y])
+        return both.to(x.dtype).div_(len(b))
+    outer = a.T @ x
+    return torch.addmm(outer, b.T, y, beta=1 / len(a), alpha=-1 / len(b), out=outer)
 
 
 def bernoulli(p: Tensor) -> Tensor:

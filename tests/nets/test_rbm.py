@@ -61,6 +61,7 @@ def test_the_contrast_is_autograds_gradient_of_the_free_energy_difference(net):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
 def test_half_precision_multiplies_and_does_nothing_else(kind):
     net, v, w = KINDS[kind](), torch.rand(100, 6), torch.rand(60, 6)
     torch.nn.init.normal_(net.weight)
