@@ -8,7 +8,8 @@ is descended: the loss of the worst case, or that of TRADES (models/trades.py).
 
 While the attack searches, the model is in eval mode. So the net that is attacked is the one that will answer: batch
 norm uses its running means, which the pictures of the search do not enter, no example depends on its neighbours, and no
-dropout blurs the gradient. What is learned from is then read in train mode, and shapes the running means.
+dropout blurs the gradient. What is learned from is then read in train mode, and shapes the running means. The attack
+walks in single precision, but asks the net in the precision in which it learns.
 
 x (B, C, H, W) in [0, 1], y (B,), logits (B, classes).
 """
@@ -40,6 +41,17 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     finally:
         for module in learning:
             module.training = True
+
+
+def as_learned(classifier: Callable[[Tensor], Tensor], device: str) -> Callable[[Tensor], Tensor]:
+    """Return a classifier that answers in the precision of this moment, whatever an attack computes in."""
+    half, kind = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+
+    def answer(x: Tensor) -> Tensor:
+        with torch.autocast(device, kind, enabled=half):
+            return classifier(x)
+
+    return answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +106,7 @@ class Robust(Classifier):
 
         def search(classifier: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
             with evaluating(self):
-                return attack(classifier, x, y, torch.randint(MANY, (len(x),)))
+                return attack(as_learned(classifier, x.device.type), x, y, torch.randint(MANY, (len(x),)))
 
         return search
 

@@ -116,6 +116,17 @@ def test_the_attack_sees_eval_mode_and_every_layer_gets_its_own_mode_back():
     assert [module.training for module in model.modules()] == before
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_the_search_asks_the_net_in_the_precision_in_which_it_learns(half):
+    asked = []
+    model = robust(PGD(eps=0.1, steps=2))
+    model.net.layers[0].register_forward_hook(lambda layer, x, y: asked.append(y.dtype))
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        model.loss(part(digits(), slice(0, 8)))
+    assert set(asked) == {torch.bfloat16 if half else torch.float32}
+    assert len(asked) > 3
+
+
 def test_batch_norm_learns_from_what_is_learned_from_and_not_from_the_search():
     net = SmallCNN(**SIZE, widths=[4])
     model = robust(PGD(eps=0.1, steps=5), net=net).train()
@@ -211,3 +222,13 @@ def test_the_published_net_has_its_published_size():
     assert net(torch.rand(2, 1, 28, 28)).shape == (2, 10)
     with pytest.raises(ConfigError, match="two widths"):
         MadryCNN(**SIZE, widths=[8])
+
+
+def test_pooling_before_relu_is_pooling_after_it_to_the_bit():
+    torch.manual_seed(0)
+    net, x = MadryCNN(**SIZE), torch.rand(16, 1, 8, 8, requires_grad=True)
+    conv1, pool, relu, conv2, *_, flatten, hidden, _, _, output = net.layers
+    twin = nn.Sequential(conv1, relu, pool, conv2, relu, pool, flatten, hidden, relu, output)
+    inputs = [x, *net.parameters()]
+    mine, its = (torch.autograd.grad(f(x).logsumexp(1).sum(), inputs) for f in (net, twin))
+    assert all(a.equal(b) for a, b in zip(mine, its, strict=True))
