@@ -3,7 +3,8 @@
     x (B, C, H, W) -> 32 maps 5x5 -> pool 2x2 -> 64 maps 5x5 -> pool 2x2 -> 1024 -> classes, padded, with ReLU
 
 3,274,634 weights for 28x28 pixels and ten classes. The ReLU stands behind the pooling, where it has a quarter of the
-numbers to read and gives the same bits. There is no batch norm, so that no example depends on its neighbours. Smaller nets fit clean digits as well, but not the worst case: there they end with one answer to all.
+numbers to read and gives the same bits. There is no batch norm, so that no example depends on its neighbours. Smaller
+nets fit clean digits as well, but not the worst case: there they end with one answer to all.
 """
 
 from collections.abc import Sequence
