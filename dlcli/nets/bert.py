@@ -1,11 +1,11 @@
 """BERT: an encoder that learns a language by filling in hidden words (Devlin et al. 2019, arXiv:1810.04805).
 
-    h = encoder(norm(word + segment)),   word logits = norm(gelu(W h)) E' + b,   pair logits = W tanh(W' h_1 + b') + b
+    h = blocks(norm(word + segment + position)),   word logits = norm(gelu(W h)) E' + b
+    pair logits = W tanh(W' h_1 + b') + b
 
 A text is [CLS] a [SEP] or [CLS] a [SEP] b [SEP]; segment 0 reaches up to the first [SEP], segment 1 is what follows. E
-is the embedding itself: a word is read and written with the same vector. The encoder adds the positions, behind the
-norm and not before it as in the paper. `BertText` is the same net with a head that names a class: it can start from a
-run of `Bert`.
+is the embedding itself: a word is read and written with the same vector. `BertText` is the same net with a head that
+names a class: it can start from a run of `Bert`.
 
 x (B, T) int64, 0 after the end; h (B, T, D), word logits (B, T, V), pair logits (B, 2), classes (B, C).
 """
@@ -40,8 +40,8 @@ class Trunk(nn.Module):
         """Return what each word means in its text."""
         ends = (x == self.separator).int()
         segment = (ends.cumsum(1) - ends).clamp(max=SEGMENTS - 1)  # a [SEP] belongs to what it ends
-        words = self.norm(self.embedding(x) + self.segment(segment))
-        return self.encoder(self.dropout(words), real(x))
+        words = self.norm(self.encoder.positions(self.embedding(x) + self.segment(segment)))
+        return self.encoder.think(self.dropout(words), real(x))
 
 
 class Bert(Trunk):

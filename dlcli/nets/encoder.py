@@ -85,7 +85,10 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (B, T, D) -> (B, T, D)
-        x = self.dropout(self.positions(x))
+        return self.think(self.dropout(self.positions(x)), mask)
+
+    def think(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (B, T, D) -> (B, T, D)
+        """Run the blocks over tokens that know their places."""
         for block in self.blocks:
             x = block(x, mask)
         return self.norm(x)
