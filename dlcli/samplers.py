@@ -10,7 +10,6 @@ shares, or the one called `label`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -161,15 +160,8 @@ class Text(Labelled):
             raise ConfigError(f"sampler.repetition={self.repetition}: 1 (no penalty) or more")
 
     def given(self) -> str:
-        """Return the text to go on from. Raises ConfigError for a file that cannot be read."""
-        if self.file is None:
-            return str(self.prompt or "")
-        try:
-            return Path(self.file).expanduser().read_bytes().decode()
-        except OSError as error:
-            raise ConfigError(f"sampler.file={self.file}: cannot be read ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"sampler.file={self.file}: not UTF-8 text (byte {error.start:,}); convert it") from error
+        """Return the text to go on from; who reads the sampler puts the text of its file there."""
+        return str(self.prompt or "")
 
     def __call__(self, n: int, latent: int, encode: Encode | None = None) -> Tensor:
         raise ConfigError(

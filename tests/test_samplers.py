@@ -58,7 +58,7 @@ def test_wrong_choices_say_what_to_do():
         Interpolation(steps=1)
 
 
-def test_a_sampler_of_text_says_what_cannot_be(tmp_path):
+def test_a_sampler_of_text_says_what_cannot_be():
     for options, said in (
         ({"prompt": "a", "file": "b"}, "one beginning only"),
         ({"temperature": -0.1}, r"sampler\.temperature=-0\.1: 0 \(the most probable token\) or a number above"),
@@ -71,17 +71,10 @@ def test_a_sampler_of_text_says_what_cannot_be(tmp_path):
     ):
         with pytest.raises(ConfigError, match=said):
             Text(**options)
-    with pytest.raises(ConfigError, match="nowhere: cannot be read"):
-        Text(file="nowhere").given()
-    (tmp_path / "bad").write_bytes(b"ab\xff")
-    with pytest.raises(ConfigError, match=r"not UTF-8 text \(byte 2\)"):
-        Text(file=str(tmp_path / "bad")).given()
     with pytest.raises(ConfigError, match="sampler=text is for models that write"):
         Text()(3, 4)
 
 
-def test_the_beginning_of_a_text_comes_from_the_command_line_or_a_file(tmp_path):
-    (tmp_path / "start.txt").write_text("Grüße\n", encoding="utf-8")
-    assert Text(file=str(tmp_path / "start.txt")).given() == "Grüße\n"
+def test_a_text_begins_with_its_prompt():
     assert Text(prompt="ROMEO:").given() == "ROMEO:"
     assert Text().given() == ""

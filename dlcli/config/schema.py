@@ -27,6 +27,8 @@ class Kind(NamedTuple):
             return None if self.null else f"must be {self}"
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if self.type is str and not self.choices and isinstance(value, int | float):
+            return f"must be {self}: {value} is a number, '\"{value}\"' a text"
         right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
         if not right or (self.choices and value not in self.choices):
             return f"must be {self}"
@@ -187,6 +189,7 @@ ANYWHERE = {
     "noise": Kind(float, 0),
     "scalars": COUNT,
     "temperature": Kind(float, 0),
+    "prompt": Kind(str, null=True),
     "split_seed": Kind(int, 0),
     "valid": Kind(float, 0),  # a count, or a share below 1
     "test": Kind(float, 0),

@@ -57,7 +57,7 @@ class Parallel(Wording):
             return self._fit(both), self._fit(both)
         target = self.learned([target for _, target in pairs], SPECIAL, root)
         if self.source_vocabulary:
-            return self._fit(given(self.source_vocabulary, root)), self._fit(target)
+            return self._fit(given(self.source_vocabulary, root, "source_vocabulary")), self._fit(target)
         source = Vocabulary.learn(
             [source for source, _ in pairs],
             level=self.level, size=self.size, least=self.least, special=SPECIAL, lower=self.lower,

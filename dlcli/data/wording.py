@@ -36,20 +36,24 @@ class Wording:
         )
 
 
-def given(source: str, root: Path) -> Vocabulary:
-    """Return a saved vocabulary: what a config holds of it, or the run that learned it. Raises DataError, RunError."""
+def given(source: str, root: Path, fact: str = "vocabulary") -> Vocabulary:
+    """Return a saved vocabulary: what a config holds of it, or the run whose data has this fact.
+
+    Raises DataError, RunError.
+    """
     if source.startswith("{"):
         return Vocabulary.read(source)
     folder = next((place for place in (Path(source).expanduser(), root / source) if place.is_dir()), None)
     try:
         record = jsonfile.read(folder / "run.json") if folder else {}
     except (OSError, ValueError) as error:
-        raise DataError(f"data.source.vocabulary={printable(source)}: no run with a record ({error})") from error
+        raise DataError(f"data.source.{fact}={printable(source)}: no run with a record ({error})") from error
     config = record.get("config")
     data = config.get("data") if isinstance(config, dict) else None
-    state = data.get("vocabulary") if isinstance(data, dict) else None
+    state = data.get(fact) if isinstance(data, dict) else None
     if not isinstance(state, str):
-        raise DataError(f"data.source.vocabulary={printable(source)}: no folder of a run that learned a vocabulary")
+        words = fact.replace("_", " ")
+        raise DataError(f"data.source.{fact}={printable(source)}: no folder of a run that learned a {words}")
     return Vocabulary.read(state)
 
 

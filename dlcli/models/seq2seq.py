@@ -33,7 +33,6 @@ from dlcli.text import printable
 ROWS = 100  # examples whose logits are in memory at once when measured; so many of each batch are translated meanwhile
 SHOWN, DRAWN = 20, 4  # translations in the report; matrices of attention
 PIXELS = 6  # of a cell of attention in TensorBoard
-NAMED = 5  # unknown words that a note names
 
 
 class Seq2Seq(Model):
@@ -143,7 +142,7 @@ class Seq2Seq(Model):
         return [(self.target.spell(guess), self.target.spell(y)) for guess, y in zip(guesses, truths, strict=True)]
 
     @torch.no_grad()
-    def translate(self, x: Tensor, width: int) -> Tensor:
+    def translate(self, x: Tensor, width: int, length: int | None = None) -> Tensor:
         """Return the best translation that a beam of this width finds, (B, T), PAD after its END; width 1: greedy."""
         source = self.net.encode(x)
         wide = source.rows(torch.arange(len(x), device=x.device).repeat_interleave(width))
@@ -153,7 +152,8 @@ class Seq2Seq(Model):
             logits, state = self.net.decode(tokens, wide, state)
             return logits.index_fill(-1, never, -torch.inf), state
 
-        length = self.context - 1  # BEGIN is given
+        most = self.context - 1  # BEGIN is given
+        length = min(length or most, most)
         found = beam(step, None, self.begin(x), self.target.end, width, length, self.penalty)[0][:, 0]
         ended = found == self.target.end
         return found.masked_fill(ended.cumsum(1) - ended.long() > 0, PAD)
@@ -197,24 +197,23 @@ class Seq2Seq(Model):
         """Return a list: the lines of a prompt translated, or `n` sources of the training with their translations."""
         refuse_label(sampler, self)
         asked = as_text(sampler)
-        if asked.top_k is not None or asked.top_p is not None or asked.repetition != 1:
+        if (asked.temperature, asked.top_k, asked.top_p, asked.repetition) != (1, None, None, 1):
             raise ConfigError(
-                "a translation is searched, not drawn: leave out sampler.top_k, top_p and repetition; "
+                "a translation is searched, not drawn: leave out sampler.temperature, top_k, top_p and repetition; "
                 "sampler.beam=1 takes the likeliest token"
             )
         given = [line for line in asked.given().split("\n") if line.strip()]
         x = self.source.read(given).to(self.heard.device) if given else self.heard[self.heard.any(1)][:n]
-        guesses = torch.cat([self.translate(some, asked.beam or self.beam) for some in x.split(ROWS)])
+        width = asked.beam or self.beam
+        parts = [self.translate(some, width, asked.length) for some in x.split(ROWS)]
+        guesses = torch.cat([widened(part, self.context) for part in parts])
         written = [self.target.spell(guess) for guess in guesses]
         sources = [self.source.spell(row) for row in x]
         return written if given else [f"{one} -> {two}" for one, two in zip(sources, written, strict=True)]
 
     def remarks(self, sampler: Any) -> list[str]:
         """Say which words of the prompt the net does not know."""
-        strange = self.source.strange(as_text(sampler).given().split("\n"))
-        named = ", ".join(map(printable, strange[:NAMED]))
-        more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
-        return [f"note: unknown to the net: {named}{more}"] if strange else []
+        return self.source.remarks(as_text(sampler).given().split("\n"))
 
 
 def widened(tokens: Tensor, width: int) -> Tensor:

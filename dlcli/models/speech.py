@@ -41,13 +41,9 @@ class Speech:
         width = max(1, *map(len, rows))
         return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
-    def strange(self, texts: Sequence[str]) -> list[str]:
-        """Return the words or characters of texts that the vocabulary does not know, in their order, each once."""
-        known = self.vocabulary
-        if known is None or known.unknown is None:
-            return []
-        parts = [part for text in texts for part in (text if known.level == "characters" else words(text))]
-        return [part for part in dict.fromkeys(parts) if known.unknown in known.encode(part)]
+    def remarks(self, texts: Sequence[str]) -> list[str]:
+        """Say what of texts the net will not know."""
+        return [] if self.vocabulary is None else self.vocabulary.remarks(texts)
 
     def spell(self, tokens: Tensor) -> str:
         """Return the text of tokens; what the vocabulary does not know has a mark in its place."""

@@ -1,6 +1,7 @@
 """How a language model writes: from a prompt, token by token, as a text sampler says."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -29,26 +30,31 @@ class Writing:
         """Return `n` texts, a list, prompt and all; of a beam, the best that it holds."""
         asked = as_text(sampler)
         prompt, hidden = self.prompt(asked)
-        given = self.text(prompt[hidden:])
         if asked.beam is not None:
-            return [given + self.text(self.cut(row)) for row in self.best(prompt, asked)[:n]]
-        steps = list(self.written(prompt, n, asked))
-        rows = torch.stack(steps, dim=1).tolist() if steps else [[]] * n
-        return [given + self.text(self.cut(row)) for row in rows]
+            rows = self.best(prompt, asked)[:n]
+        else:
+            steps = list(self.written(prompt, n, asked))
+            rows = torch.stack(steps, dim=1).tolist() if steps else [[]] * n
+        return [self.text([*prompt[hidden:], *self.cut(row)]) for row in rows]
 
     def stream(self, sampler: Any) -> Iterator[str]:
-        """Yield one text piece by piece, as it is written; the pieces together are `sample(1, sampler)`."""
+        """Yield one text piece by piece, as it is written; the pieces together are `sample(1, sampler)`.
+
+        The next token may still change the end of the text: a mark moves up to its word, bytes become a character.
+        """
         asked = as_text(sampler)
         prompt, hidden = self.prompt(asked)
-        told, rest = self.text(prompt[hidden:]), list[int]()
-        yield told
-        shown = ""
+        tokens, rest, told = prompt[hidden:], list[int](), 0
+        whole = self.text(tokens)
         for token in self.written(prompt, 1, asked):
             rest.append(int(token[0]))
-            whole = self.text(self.cut(rest))
-            if not whole.endswith("\N{REPLACEMENT CHARACTER}"):  # half a character: its other bytes come next
-                yield whole[len(shown) :]
-                shown = whole
+            before, whole = whole, self.text([*tokens, *self.cut(rest)])
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, whole, strict=False)))
+            sure = len(whole[:same].rstrip("\N{REPLACEMENT CHARACTER}"))
+            if sure > told:
+                yield whole[told:sure]
+                told = sure
+        yield whole[told:]
 
     def written(self, prompt: list[int], n: int, asked: Text) -> Iterator[Tensor]:
         """Yield the tokens (n,) that follow a prompt, until every text is over."""
@@ -60,7 +66,7 @@ class Writing:
             return decoding.pick(new, asked.temperature, asked.top_k, asked.top_p)
 
         over = torch.zeros(n, dtype=torch.bool, device=self.device)
-        for token in decoding.generate(self.step(n, asked), x, asked.length, choose, self.context):
+        for token in decoding.generate(self.spoken(n, asked), x, asked.length, choose, self.context):
             yield token
             over |= token == (-1 if self.end is None else self.end)
             if self.end is not None and bool(over.all()):
@@ -78,7 +84,7 @@ class Writing:
                     f"sampler.length={asked.length}: a beam writes {most} tokens here at most; choose that"
                 )
             kept = prompt[asked.length - self.context :]
-        x, step = torch.tensor([kept], device=self.device), self.step(asked.beam, asked)
+        x, step = torch.tensor([kept], device=self.device), self.spoken(asked.beam, asked)
         state = self.step(1, asked)(x[:, :-1], None)[1] if len(kept) > 1 else None
         found, _ = decoding.beam(step, state, x[:, -1], self.end, asked.beam, asked.length)
         return found[0].tolist()
@@ -87,6 +93,18 @@ class Writing:
         """Yield tokens (B,) that are drawn to follow x (B, T)."""
         step = self.step(len(x), Text())
         return decoding.generate(step, x, length, lambda logits, seen: decoding.pick(logits), self.context)
+
+    def spoken(self, rows: int, asked: Text) -> decoding.Step:
+        """Return what tells the next token, of those that are text or end it."""
+        step = self.step(rows, asked)
+        specials = [] if self.vocabulary is None else self.vocabulary.specials
+        never = torch.tensor([token for token in specials if token != self.end], dtype=torch.long, device=self.device)
+
+        def told(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+            logits, state = step(x, state)
+            return logits.index_fill(-1, never, -torch.inf), state
+
+        return told if len(never) else step
 
     def step(self, rows: int, asked: Text) -> decoding.Step:
         """Return what tells the next token of so many texts."""
@@ -116,14 +134,19 @@ class Writing:
             raise ConfigError(f"sampler.prompt: {error}") from error
 
     def remarks(self, sampler: Any) -> list[str]:
-        """Say what of the prompt the net will not see."""
+        """Say what of the prompt the net will not see, and what it does not know."""
         asked = as_text(sampler)
         count = len(self.prompt(asked)[0])
         seen = count if self.context is None else self.context - (asked.length if asked.beam else 0)
-        return [f"note: the prompt has {count} tokens; the net sees the last {seen}"] if count > seen > 0 else []
+        said = [f"note: the prompt has {count} tokens; the net sees the last {seen}"] if count > seen > 0 else []
+        return said if self.vocabulary is None else [*said, *self.vocabulary.remarks([asked.given()])]
 
     def check(self, asked: Text) -> None:
-        """Raise ConfigError if more tokens are to choose from than there are."""
+        """Raise ConfigError for more tokens to choose from than there are, and for a draw from a beam."""
+        if asked.beam and (asked.temperature, asked.top_k, asked.top_p, asked.repetition) != (1, None, None, 1):
+            raise ConfigError(
+                f"sampler.beam={asked.beam}: a beam draws nothing; leave out temperature, top_k, top_p and repetition"
+            )
         for name, count in (("top_k", asked.top_k), ("beam", asked.beam)):
             if count is not None and count > self.vocab:
                 raise ConfigError(

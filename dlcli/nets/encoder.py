@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from dlcli.errors import ConfigError
 from dlcli.nets.attention import Block
 from dlcli.nets.bigbird import BigBird
 from dlcli.nets.layers import choose
@@ -72,6 +73,11 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         make = choose("block", block, BLOCKS)
+        if block == "lecture" and (positions == "rotary" or hidden):
+            raise ConfigError(
+                f"block=lecture, positions={positions}, hidden={hidden}: its maps are as wide as its tokens and turn "
+                "nothing; use positions=learned and hidden=0, or block=post"
+            )
         self.width, self.context = width, context
         self.positions = Positions(kind=positions, context=context + 1, width=width)  # a class token may stand in front
         turned = "rotary" if positions == "rotary" else None

@@ -26,7 +26,7 @@ SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>", "<cls>", "<sep>", "<mask>")
 LEVELS = ("characters", "words", "subwords", "wordpieces")
 USUAL = 8000  # subwords or word pieces that are learned unless told how many
 STATE = 2**19  # bytes of a saved vocabulary; a run.json holds up to four, and has a limit of its own
-NAMED = 5  # unknown tokens that an error names
+NAMED = 5  # unknown tokens that are told
 
 CLITIC = r"n't\b|'(?:s|re|ve|ll|d|m)\b"
 WORD = re.compile(rf"[^\W\d]+?(?=n't\b)|{CLITIC}|\d+(?:[.,]\d+)*|[^\W\d]+|[^\w\s]", re.IGNORECASE)
@@ -41,6 +41,7 @@ class Vocabulary:
         self.tokens, self.level, self.merges, self.lower = list(tokens), level, list(merges), lower
         self.table = {token: number for number, token in enumerate(self.tokens)}
         self.known: dict[str, list[str]] = {}  # words that were cut into pieces
+        self.specials = [number for token, number in self.table.items() if token in SPECIAL]
         self.pad, self.unknown, self.begin, self.end, self.cls, self.sep, self.mask = map(self.table.get, SPECIAL)
 
     def __len__(self) -> int:
@@ -106,7 +107,7 @@ class Vocabulary:
         try:
             return [self.table[token] for token in tokens]
         except KeyError:
-            raise DataError(self._strange(tokens)) from None
+            raise DataError(self._refused(tokens)) from None
 
     def decode(self, numbers: Iterable[int]) -> str:
         """Return the text that tokens stand for; special ones are left out."""
@@ -149,12 +150,29 @@ class Vocabulary:
         """The compiled half of subwords."""
         return subword_cutter(self.table, self.merges)
 
-    def _strange(self, tokens: Sequence[str]) -> str:
+    def remarks(self, texts: Iterable[str]) -> list[str]:
+        """Say what of texts is read as <unk>."""
+        found = self.strange(texts)
+        return [f"note: unknown to the net: {_named(found)}"] if found else []
+
+    def strange(self, texts: Iterable[str]) -> list[str]:
+        """Return the words or characters of texts that are read as <unk>, in their order, each once."""
+        if self.unknown is None:
+            return []
+        parts = (part for text in texts for part in (text if self.level == "characters" else words(text)))
+        return [part for part in dict.fromkeys(parts) if self.unknown in self.encode(part)]
+
+    def _refused(self, tokens: Iterable[str]) -> str:
         """Say which tokens are unknown."""
-        strange = sorted({token for token in tokens if token not in self.table})
-        shown = ", ".join(f"'{printable(token)}'" for token in strange[:NAMED])
-        more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
-        return f"unknown {self.level}: {shown}{more}; the text that was learned from has none of them: leave them out"
+        strange = [f"'{token}'" for token in sorted({token for token in tokens if token not in self.table})]
+        rule = "the text that was learned from has none of them: leave them out"
+        return f"unknown {self.level}: {_named(strange)}; {rule}"
+
+
+def _named(strange: Sequence[str]) -> str:
+    """Return the first unknown tokens, and how many more there are."""
+    more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
+    return ", ".join(map(printable, strange[:NAMED])) + more
 
 
 def words(text: str) -> list[str]:

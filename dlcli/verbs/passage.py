@@ -26,6 +26,8 @@ def passage(run: Run, model: Any, config: dict[str, Any], device: torch.device) 
     vocabulary = getattr(model, "vocabulary", None)
     if vocabulary is None or not hasattr(model, "longest"):
         raise ConfigError(f"text={printable(path)}: {run} holds no language model; train one with model=gpt")
+    if hasattr(model, "names"):
+        raise ConfigError(f"text={printable(path)}: {run} asks for the class of each text; train model=gpt on prose")
     if not path.is_file():
         raise DataError(f"text={printable(path)}: no such file")
     try:

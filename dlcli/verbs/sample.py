@@ -5,6 +5,7 @@ none of the former ones is lost; the same command once more writes the same file
 """
 
 import sys
+from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,9 @@ from safetensors.torch import save
 
 from dlcli import disk
 from dlcli.config.build import build
+from dlcli.data.reader import read
 from dlcli.engine.randomness import aside
+from dlcli.errors import ConfigError
 from dlcli.figures import save_each, save_grid
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run, brief
@@ -27,7 +30,7 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
     """Draw examples, write them into the samples of the run, and return them."""
     choice = pick_device(config["device"])
     model = revive(run, config["checkpoint"], choice.device, config["plugins"])
-    sampler, wanted = build(config["sampler"]), config["n"] or model.usual
+    sampler, wanted = prompted(build(config["sampler"])), config["n"] or model.usual
     for line in model.remarks(sampler) if hasattr(model, "remarks") else ():
         print(line)
     with torch.no_grad(), aside(config["seed"]):
@@ -52,6 +55,19 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         log.close()
     print("\n".join([f"{len(examples)} samples of {run}:", *(f" {brief(file)}" for file in files)]))
     return examples
+
+
+def prompted(sampler: Any) -> Any:
+    """Return a sampler whose prompt is what its file holds. Raises ConfigError, and DataError for what is no text."""
+    if getattr(sampler, "file", None) is None:
+        return sampler
+    path, notes = Path(sampler.file).expanduser(), list[str]()
+    if not path.is_file():
+        raise ConfigError(f"sampler.file={printable(path)}: no such file")
+    text = read(path, notes)
+    for note in notes:
+        print(note)
+    return replace(sampler, prompt=text, file=None)
 
 
 def tensors(examples: torch.Tensor, folder: Path, name: str, columns: int) -> list[Path]:

@@ -255,6 +255,23 @@ def test_pairs_of_the_user(tmp_path):
     assert two.train.y.equal(splits.train.y)
 
 
+def test_both_vocabularies_of_a_translator_are_taken_from_the_folder_of_a_run(tmp_path):
+    (tmp_path / "a.tsv").write_text("\n".join(f"ein Wort{n}\tone Word{n}" for n in range(40)) + "\n")
+    splits = ParallelFiles(path="a.tsv", lower=True).load(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"config": {"data": splits.facts}}))
+    (tmp_path / "b.tsv").write_text("\n".join(f"zwei Wort{n}\ttwo Word{n}" for n in range(40)) + "\n")
+    again = ParallelFiles(path="b.tsv", lower=True, vocabulary="run", source_vocabulary="run").load(tmp_path).facts
+    assert {name: again[name] for name in ("vocabulary", "source_vocabulary")} == {
+        "vocabulary": splits.facts["vocabulary"],
+        "source_vocabulary": splits.facts["source_vocabulary"],
+    }
+    (run / "run.json").write_text(json.dumps({"config": {"data": {"vocabulary": splits.facts["vocabulary"]}}}))
+    with pytest.raises(DataError, match=r"source_vocabulary=run: no folder of a run that learned a source vocabulary"):
+        ParallelFiles(path="b.tsv", source_vocabulary="run").load(tmp_path)
+
+
 def test_long_pairs_are_left_out_of_the_training_alone(tmp_path):
     (tmp_path / "a.tsv").write_text("\n".join(f"{'a ' * (1 + n % 10)}\tb" for n in range(100)))
     splits = ParallelFiles(path="a.tsv", longest=5).load(tmp_path)

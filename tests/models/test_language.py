@@ -150,16 +150,61 @@ def test_it_learns_a_text_by_heart_and_says_it(kind):
         assert no_grad(model.sample, 1, asked) == ["hello world\nabc"]
 
 
-def test_a_stream_says_what_a_sample_says():
-    model = language("lstm")
-    asked = Text(prompt="hel", length=30)
+TEXT = "Well, a T-shirt (don't) 'll go: 3.5% — naïve 😀!"
+
+
+@pytest.mark.parametrize("level", ["characters", "words", "subwords", "wordpieces"])
+def test_a_stream_says_what_a_sample_says(level):
+    special = ("<unk>",) if level == "wordpieces" else ()
+    known = Vocabulary.learn([TEXT], level=level, size=300, special=special)
+    torch.manual_seed(0)
+    net = Writer(vocab=len(known), cell="lstm", embedding=6, width=16)
+    model = LanguageModel(net=net, vocab=len(known), context=8, vocabulary=known.state()).eval()
+    asked = Text(prompt="Well, a T-", length=30)
     torch.manual_seed(7)
     whole = no_grad(model.sample, 1, asked)[0]
     torch.manual_seed(7)
     pieces = no_grad(lambda: list(model.stream(asked)))
     assert "".join(pieces) == whole
-    assert len(pieces) == 31
-    assert whole.startswith("hel")
+    assert len(pieces) > 10
+    assert whole.startswith("Well, a T-" if level in ("characters", "subwords") else "Well, a T")
+
+
+def test_marks_move_up_to_their_words_while_a_text_is_told():
+    known = Vocabulary.learn([TEXT], level="words")
+    follows = known.encode(TEXT)
+    net = torch.nn.Module()
+    net.weight = torch.nn.Parameter(torch.zeros(()))
+    net.forward = lambda x, state=None: (F.one_hot(next_of(x, follows), len(known)) * 50.0, state)
+    model = LanguageModel(net=net, vocab=len(known), context=8, vocabulary=known.state())
+    asked = Text(prompt="Well", length=len(follows) - 1, temperature=0)
+    pieces = no_grad(lambda: list(model.stream(asked)))
+    assert "".join(pieces) == no_grad(model.sample, 1, asked)[0] == known.decode(follows)
+    assert known.decode(follows).startswith("Well, a T-shirt (don't)'ll go: 3.5%")
+
+
+def next_of(x, follows):
+    return torch.tensor([[follows[(follows.index(int(token)) + 1) % len(follows)] for token in row] for row in x])
+
+
+def test_what_the_net_does_not_know_of_a_prompt_is_told_and_never_written():
+    model = writer()
+    asked = Text(prompt="heXlloY", length=40)
+    assert model.remarks(asked) == ["note: unknown to the net: X, Y"]
+    assert model.remarks(Text(prompt="hello")) == []
+    with torch.no_grad():
+        model.net.output.bias[NAMES.unknown] = 50.0
+    assert all(":" in text for text in no_grad(model.sample, 4, Text(length=40)))
+    torch.manual_seed(0)
+    written = torch.stack(no_grad(lambda: list(model.written([0], 4, Text(length=40)))))
+    assert NAMES.unknown not in written.unique().tolist()
+    assert all(NAMES.unknown not in row for row in no_grad(model.best, [0], Text(length=9, beam=2)))
+
+
+def test_a_beam_draws_nothing():
+    for options in ({"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.5}, {"repetition": 1.5}):
+        with pytest.raises(ConfigError, match=r"sampler\.beam=2: a beam draws nothing; leave out temperature"):
+            no_grad(language().sample, 1, Text(length=4, beam=2, **options))
 
 
 def test_samplers_of_pictures_leave_their_temperature():

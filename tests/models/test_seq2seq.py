@@ -124,7 +124,7 @@ def test_texts_are_spelled_and_read():
     numbers = speech.read(["the cat runs", "a dragon"])
     assert speech.spell(numbers[0]) == "the cat runs"
     assert speech.spell(numbers[1]) == "a ⁇"
-    assert speech.strange(["a dragon sees a big dragon"]) == ["dragon", "big"]
+    assert speech.vocabulary.strange(["a dragon sees a big dragon"]) == ["dragon", "big"]
     assert speech.labels(torch.tensor([*numbers[0].tolist(), END, 0])) == ["the", "cat", "runs", "<eos>"]
     assert Speech(None).spell(torch.tensor([4, 5, 0])) == "4 5"
     dates = Speech(Vocabulary.learn(["1 may"], level="characters", special=SPECIAL).state())
@@ -185,7 +185,8 @@ def test_sources_of_the_training_are_remembered_and_prompts_translated():
     assert model.remarks(asked) == ["note: unknown to the net: dragon"]
     assert model.remarks(Text(prompt="a b c d e f g"))[0].endswith("b, c, d, e, f and 1 more")
     assert model.remarks(Prior()) == []
-    with pytest.raises(ConfigError, match=r"a translation is searched, not drawn: leave out sampler\.top_k"):
+    assert all(len(line.split()) <= 1 for line in model.sample(1, Text(prompt="the cat", length=1)))
+    with pytest.raises(ConfigError, match=r"a translation is searched, not drawn: leave out sampler\.temperature"):
         model.sample(1, Text(prompt="the cat", top_k=3))
     with pytest.raises(ConfigError, match=r"sampler\.label=cat: Seq2Seq draws from no chosen class"):
         model.sample(1, Prior(label="cat"))

@@ -27,6 +27,12 @@ def test_a_set_in_another_order_gives_the_same_vectors_in_that_order(block):
     assert (placed(x[:, order]) - placed(x)[:, order]).abs().max() > 1e-3
 
 
+def test_the_lectures_block_refuses_what_it_cannot_follow():
+    for options in ({"positions": "rotary"}, {"hidden": 8}):
+        with pytest.raises(ConfigError, match=r"use positions=learned and hidden=0, or block=post"):
+            Encoder(context=7, width=16, block="lecture", **options)
+
+
 def test_the_lectures_encoder_layer_is_its_formula():
     block, x = LectureBlock(width=8, heads=4).eval(), torch.randn(2, 5, 8)
     heads = MultiHead(width=8, heads=4)

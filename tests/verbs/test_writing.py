@@ -47,12 +47,22 @@ def test_a_prompt_from_a_file_and_one_that_cannot_be_written(dl, undrawn):
     code, out, err = dl("sample", "sampler=text", "sampler.file=start.txt", "sampler.length=10", "n=1")
     assert code == 0, err
     assert out.startswith("The ")
+    Path("windows.txt").write_bytes(b"\xef\xbb\xbfThe\r\n")
+    code, out, err = dl("sample", "sampler=text", "sampler.file=windows.txt", "sampler.length=10", "n=1")
+    assert code == 0, err
+    assert out.startswith("windows.txt: the byte order mark was left out\nThe\n")
+    Path("latin1.txt").write_bytes(b"ab\xff")
+    Path("null.txt").write_bytes(b"a\0")
     for words, code, said in (
         (('sampler.prompt="Größe"',), 2, "sampler.prompt: unknown characters: 'ß', 'ö'"),
         (("sampler.temperature=-1",), 2, "sampler.temperature must be a number >= 0"),
         (("sampler.top_k=1000",), 2, "sampler.top_k=1000: the vocabulary has 96 tokens"),
         (('sampler.prompt="a"', "sampler.file=start.txt"), 2, "one beginning only"),
-        (("sampler.file=nowhere",), 2, "sampler.file=nowhere: cannot be read"),
+        (("sampler.file=nowhere",), 2, "sampler.file=nowhere: no such file"),
+        (("sampler.file=latin1.txt",), 3, "latin1.txt, line 1, byte 2: 0xff is not UTF-8"),
+        (("sampler.file=null.txt",), 3, "null.txt, line 1, byte 1: NUL"),
+        (("sampler.prompt=0",), 2, """must be a text or null: 0 is a number, '"0"' a text"""),
+        (("sampler.beam=2", "sampler.top_k=3"), 2, "sampler.beam=2: a beam draws nothing"),
     ):
         found, _, err = dl("sample", "sampler=text", *words)
         assert (found, said in err) == (code, True), err
