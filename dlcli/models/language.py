@@ -69,9 +69,9 @@ class LanguageModel(Writing, Model):
         if self.carried is None:
             yield Update(self.loss(batch))
             return
-        logits, truth, state = self.asked(batch, self.carried.recall(batch.size, clock.epoch))
+        logits, truth, state = self.asked(batch, self.carried.recall(batch, clock.epoch))
         yield Update(F.cross_entropy(single(logits).flatten(0, 1), truth.flatten(), ignore_index=IGNORED))
-        self.carried.keep(state)
+        self.carried.keep(state, truth[:, -1])
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         self.refuse(batch)
@@ -164,6 +164,8 @@ class Carried(nn.Module):
             raise ConfigError(f"carry: {type(net).__name__} has no state of fixed size to carry; set model.carry=false")
         state = net.start(rows)
         self.rows, self.single = rows, isinstance(state, Tensor)
+        self.next: Tensor | None = None  # (rows,), what the next batch must begin with; looked at once
+        self.proven = False
         self.register_buffer("epoch", torch.tensor(-1))
         for i, part in enumerate([state] if self.single else state):
             self.register_buffer(f"part{i}", part)
@@ -173,22 +175,30 @@ class Carried(nn.Module):
         """The tensors of the state."""
         return tuple(buffer for name, buffer in self.named_buffers() if name != "epoch")
 
-    def recall(self, rows: int, epoch: int) -> Any:
+    def recall(self, batch: Any, epoch: int) -> Any:
         """Return the state to go on from, which is zero when an epoch begins. Raises ConfigError."""
-        if rows != self.rows:
+        if batch.size != self.rows:
             raise ConfigError(
-                f"carry: {self.rows} rows have a state, but the net is given {rows} at once; "
+                f"carry: {self.rows} rows have a state, but the net is given {batch.size} at once; "
                 "use accumulate=1, and data.source.order=carried, which has no smaller batches"
             )
         if int(self.epoch) != epoch:
             self.epoch.fill_(epoch)
             for part in self.parts:
                 part.zero_()
+        elif self.next is not None and not self.proven:
+            if not self.next.equal(batch.x[:, 0]):
+                raise ConfigError(
+                    "model.carry=true: a batch does not go on where the one before it ended; use "
+                    "data.source.order=carried"
+                )
+            self.proven = True
         parts = tuple(part.clone() for part in self.parts)
         return parts[0] if self.single else parts
 
-    def keep(self, state: Any) -> None:
-        """Remember a state without its history."""
+    def keep(self, state: Any, after: Tensor) -> None:
+        """Remember a state without its history, and the tokens (rows,) that come after it."""
+        self.next = after
         for mine, new in zip(self.parts, [state] if self.single else state, strict=True):
             mine.copy_(new.detach())
 

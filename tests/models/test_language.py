@@ -95,10 +95,14 @@ def carried(model, batches, epoch=0):
     return found
 
 
+def cut(whole, size=8):
+    return [Tokens(x, y) for x, y in zip(whole.x.split(size, 1), whole.y.split(size, 1), strict=True)]
+
+
 @pytest.mark.parametrize("cell", ["vanilla", "lstm", "gru"])
 def test_a_carried_state_reads_pieces_as_one_text(cell):
     model, whole = language(cell, carry=True, rows=3), windows(3, 24)
-    pieces = [Tokens(x, y) for x, y in zip(whole.x.split(8, 1), whole.y.split(8, 1), strict=True)]
+    pieces = cut(whole)
     losses = carried(model, pieces)
     assert sum(losses) / 3 == pytest.approx(no_grad(model.loss, whole).item(), abs=1e-6)
     assert carried(model, pieces, epoch=1) == pytest.approx(losses, abs=1e-6)
@@ -108,7 +112,7 @@ def test_a_carried_state_reads_pieces_as_one_text(cell):
 
 
 def test_no_gradient_goes_back_beyond_the_batch():
-    model, pieces = language("lstm", carry=True, rows=3), [windows(3, 4), windows(3, 4)]
+    model, pieces = language("lstm", carry=True, rows=3), cut(windows(3, 8), 4)
     for batch in pieces:
         (update,) = model.updates(batch, Clock(0, 9))
         update.loss.backward()  # would fail on the freed graph of the batch before
@@ -116,7 +120,7 @@ def test_no_gradient_goes_back_beyond_the_batch():
 
 
 def test_the_carried_state_travels_with_the_weights():
-    pieces = [windows(3), windows(3)]
+    pieces = cut(windows(3, 16))
     model, twin = (language("gru", carry=True, rows=3) for _ in range(2))
     carried(model, pieces[:1])
     twin.load_state_dict(model.state_dict())
@@ -128,6 +132,10 @@ def test_carrying_refuses_what_it_cannot_carry():
         language("gpt", carry=True, rows=3)
     with pytest.raises(ConfigError, match=r"3 rows have a state, but the net is given 2.*data\.source\.order=carried"):
         carried(language("gru", carry=True, rows=3), [windows(2)])
+    with pytest.raises(
+        ConfigError, match=r"does not go on where the one before it ended; use data\.source\.order=carr"
+    ):
+        carried(language("gru", carry=True, rows=3), cut(windows(3, 24))[::2])
 
 
 @pytest.mark.parametrize("kind", ["gpt", "gru"])
