@@ -35,6 +35,16 @@ def embedding(
     return figure
 
 
+def named(points: Any, names: Sequence[str], title: str) -> "Figure":
+    """Draw names at points (N, 2)."""
+    figure, axes = canvas(title, "first dimension", "second dimension")
+    points = torch.as_tensor(points).float()
+    axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=0)  # sets the limits
+    for name, (x, y) in zip(plain(names, 14), points.tolist(), strict=True):
+        axes.text(x, y, name, fontsize=7, ha="center", va="center", color=INK)
+    return figure
+
+
 def thumbnails(
     points: Any, images: Tensor, kinds: Tensor, names: Sequence[str] | None = None, title: str = "embedding"
 ) -> "Figure":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABELLED = 64  # tokens that still can be read beside a matrix
+UNITS = 24  # rows of a picture of gates
 
 
 def positions(losses: Tensor) -> "Figure":
@@ -57,4 +58,26 @@ def heads(shares: Tensor, tokens: Sequence[str]) -> "Figure":
             labels = plain(tokens, 8) if len(tokens) <= LABELLED else []
             axes.set_xticks(range(len(labels)), labels, rotation=90)
             axes.set_yticks(range(len(labels)), labels)
+    return figure
+
+
+def gates(shares: Mapping[str, Tensor], tokens: Sequence[str]) -> "Figure":
+    """Draw what each gate lets through at each token, (T, H) in [0, 1] by name: a row for each of a few units.
+
+    The units are those of which the first gate changes most along the text, in the order of their mean.
+    """
+    from matplotlib.figure import Figure
+
+    first = next(iter(shares.values()))
+    lively = first.var(0, correction=0).topk(min(UNITS, first.shape[1])).indices
+    order = lively[first[:, lively].mean(0).argsort(descending=True)]
+    figure = Figure(figsize=(max(4.0, 0.8 + 0.16 * len(tokens)), 0.6 + 1.9 * len(shares)), layout="constrained")
+    rows = figure.subplots(len(shares), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, (name, share) in zip(rows, shares.items(), strict=True):
+        picture = axes.imshow(share[:, order].T.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axes.set_title(f"gate: {plain([name])[0]}", fontsize=9)
+        axes.set_ylabel("unit", fontsize=8)
+        axes.set_yticks([])
+    rows[-1].set_xticks(range(len(tokens)), plain(tokens, 12), rotation=90 * (max(map(len, tokens)) > 1), fontsize=7)
+    figure.colorbar(picture, ax=rows, shrink=0.6).set_label("share let through", fontsize=8)
     return figure

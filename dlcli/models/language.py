@@ -26,7 +26,7 @@ from dlcli.tokens import Vocabulary
 
 AT_ONCE = 8192  # tokens that go through the net together in an evaluation
 LOOKED = 32  # examples through which the gradient is followed
-SHOWN = 32  # tokens in a picture of attention
+SHOWN = 32  # tokens in a picture of attention or of gates
 DRAWN = 6  # layers and heads in it
 CONTINUED = 96  # tokens that are written in a picture of the training
 BIT = 0.6931471805599453  # nats
@@ -117,11 +117,14 @@ class LanguageModel(Writing, Model):
         whole = measured["x"][counted.all(1)][:LOOKED].to(self.device)
         if len(whole) and whole.shape[1] > 1:
             found["fading"] = figures.fading({type(self.net).__name__: self.fading(whole)})
+        x = measured["x"][:1, :SHOWN].to(self.device)
         if hasattr(self.net, "attention"):
-            x = measured["x"][:1, :SHOWN].to(self.device)
             with torch.no_grad():
                 shares = self.net.attention(x)[0].float().cpu()  # (layers, heads, T, T)
             found["attention"] = figures.heads(shares[:DRAWN, :DRAWN], self.spelled(x[0].tolist()))
+        if hasattr(self.net, "gates") and (opened := self.net.gates(x)):
+            shares = {name: share[0].float().cpu() for name, share in opened.items()}
+            found["gates"] = figures.gates(shares, self.spelled(x[0].tolist()))
         return found
 
     @torch.enable_grad()

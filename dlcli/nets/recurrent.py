@@ -26,37 +26,41 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from dlcli.errors import ConfigError
 from dlcli.nets.layers import choose, exact
 
-Cell = Callable[[Tensor, Tensor, list[Tensor], Tensor, Tensor], list[Tensor]]
+Gates = dict[str, Tensor]  # what each gate lets through, (B, H) in [0, 1]
+Cell = Callable[[Tensor, Tensor, list[Tensor], Tensor, Tensor], tuple[list[Tensor], Gates]]
 
 
-def vanilla(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> list[Tensor]:
+def vanilla(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> tuple[list[Tensor], Gates]:
     """Step once; `x` is W x + b already, `read` the state that the gates see, (B, H)."""
-    return [(x + F.linear(read, weight, bias)).tanh()]
+    return [(x + F.linear(read, weight, bias)).tanh()], {}
 
 
-def lstm(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> list[Tensor]:
+def lstm(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> tuple[list[Tensor], Gates]:
     """Step once: forget some of the memory, write some, and show some."""
     write, keep, new, show = (x + F.linear(read, weight, bias)).chunk(4, dim=-1)
-    memory = keep.sigmoid() * state[1] + write.sigmoid() * new.tanh()
-    return [show.sigmoid() * memory.tanh(), memory]
+    write, keep, show = write.sigmoid(), keep.sigmoid(), show.sigmoid()
+    memory = keep * state[1] + write * new.tanh()
+    return [show * memory.tanh(), memory], {"write": write, "keep": keep, "show": show}
 
 
-def gru(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> list[Tensor]:
+def gru(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> tuple[list[Tensor], Gates]:
     """Step once: z is the share that stays; r acts after the product."""
     reset_x, stay_x, new_x = x.chunk(3, dim=-1)
     reset_h, stay_h, new_h = F.linear(read, weight, bias).chunk(3, dim=-1)
-    stay = (stay_x + stay_h).sigmoid()
-    new = (new_x + (reset_x + reset_h).sigmoid() * new_h).tanh()
-    return [(1 - stay) * new + stay * state[0]]
+    reset, stay = (reset_x + reset_h).sigmoid(), (stay_x + stay_h).sigmoid()
+    new = (new_x + reset * new_h).tanh()
+    return [(1 - stay) * new + stay * state[0]], {"reset": reset, "stay": stay}
 
 
-def gru_lecture(x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> list[Tensor]:
+def gru_lecture(
+    x: Tensor, read: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor
+) -> tuple[list[Tensor], Gates]:
     """Step once: z is the share that changes; r acts before the product."""
     gates, new_x = x.tensor_split((2 * read.shape[-1],), dim=-1)
     width = gates.shape[-1]
     reset, change = (gates + F.linear(read, weight[:width], bias[:width])).sigmoid().chunk(2, dim=-1)
     new = (new_x + F.linear(reset * read, weight[width:], bias[width:])).tanh()
-    return [(1 - change) * state[0] + change * new]
+    return [(1 - change) * state[0] + change * new], {"reset": reset, "change": change}
 
 
 CELLS: dict[str, tuple[Cell, Any]] = {
@@ -110,6 +114,18 @@ class Recurrent(nn.Module):
         lengths = None if lengths is None else lengths.clamp(min=1)
         return self.run(x, state, lengths) if self.fused else self.walk(x, state, lengths)
 
+    @torch.no_grad()
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Return what the gates of the last layer let through, (B, T, D) -> (B, T, H) in [0, 1] each, read forwards.
+
+        A cell without gates has none.
+        """
+        noted: list[Gates] = []
+        self.walk(x, None, None, noted)
+        first = (self.depth - 1) * self.directions * x.shape[1]
+        steps = noted[first : first + x.shape[1]]
+        return {name: torch.stack([step[name] for step in steps], dim=1) for name in steps[0]}
+
     @exact
     def run(self, x: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         """Compute by torch's kernels."""
@@ -124,8 +140,10 @@ class Recurrent(nn.Module):
         hidden = state if isinstance(state, Tensor) else state[0]
         return torch.cat(tuple(hidden[-self.directions :]), dim=-1)
 
-    def walk(self, x: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
-        """Compute by the equations, layer by layer and step by step."""
+    def walk(
+        self, x: Tensor, state: Any, lengths: Tensor | None, noted: list[Gates] | None = None
+    ) -> tuple[Tensor, Any]:
+        """Compute by the equations, layer by layer and step by step; note the gates of each step where asked."""
         state = self.start(len(x)) if state is None else state
         given = [state] if isinstance(state, Tensor) else state
         ends: list[list[Tensor]] = []
@@ -134,7 +152,7 @@ class Recurrent(nn.Module):
             for direction in range(self.directions):
                 start = [part[len(ends)] for part in given]
                 suffix = f"l{layer}{'_reverse' * direction}"
-                outputs, end = self.travel(x, start, suffix, lengths)
+                outputs, end = self.travel(x, start, suffix, lengths, noted)
                 found.append(outputs)
                 ends.append(end)
             x = torch.cat(found, dim=-1)
@@ -152,7 +170,7 @@ class Recurrent(nn.Module):
         return tuple(parts) if len(parts) > 1 else parts[0]
 
     def travel(
-        self, x: Tensor, start: list[Tensor], suffix: str, lengths: Tensor | None
+        self, x: Tensor, start: list[Tensor], suffix: str, lengths: Tensor | None, noted: list[Gates] | None
     ) -> tuple[Tensor, list[Tensor]]:
         """Go along the sequence with one layer in one direction; return its outputs (B, T, H) and where it ended."""
         names = (f"{kind}_{suffix}" for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh"))
@@ -162,7 +180,9 @@ class Recurrent(nn.Module):
         outputs: list[Tensor] = [x] * x.shape[1]
         state = start
         for t in reversed(steps) if suffix.endswith("reverse") else steps:
-            new = self.advance(projected[:, t], state, weight, bias)
+            new, gates = self.advance(projected[:, t], state, weight, bias)
+            if noted is not None:
+                noted.append(gates)
             if lengths is not None:
                 real = (t < lengths).unsqueeze(-1)  # (B, 1)
                 new = [torch.where(real.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(new, state, strict=True)]
@@ -172,10 +192,10 @@ class Recurrent(nn.Module):
             state = new
         return torch.stack(outputs, dim=1), state
 
-    def advance(self, x: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> list[Tensor]:
-        """Return the state after one step; with a skip, the states of the last steps move on by one."""
+    def advance(self, x: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor) -> tuple[list[Tensor], Gates]:
+        """Return the state after one step, and the gates; with a skip, the states of the last steps move on by one."""
         if not self.skip:
             return self.step(x, state[0], state, weight, bias)
         past = state[-1]  # (B, skip, H), the oldest first; the newest is state[0]
-        new = self.step(x, state[0] + past[:, 0], state, weight, bias)
-        return [*new, torch.cat((past[:, 1:], new[0].unsqueeze(1)), dim=1)]
+        new, gates = self.step(x, state[0] + past[:, 0], state, weight, bias)
+        return [*new, torch.cat((past[:, 1:], new[0].unsqueeze(1)), dim=1)], gates

@@ -64,6 +64,10 @@ class Writer(nn.Module):
         outputs, state = self.recurrent(self.dropout(self.embedding(x)), state)
         return self.output(self.dropout(outputs)), state
 
+    def gates(self, x: Tensor) -> dict[str, Tensor]:  # (B, T) -> (B, T, H) each
+        """Return what the gates of the last layer let through."""
+        return self.recurrent.gates(self.embedding(x))
+
     def start(self, rows: int) -> Any:
         """Return the state before the first token of so many texts."""
         return self.recurrent.start(rows)

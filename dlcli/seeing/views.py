@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import ConfigError
-from dlcli.seeing import filters, gradcam, heads, health, occlusion, saliency, strongest, words
+from dlcli.seeing import filters, gates, gradcam, heads, health, occlusion, saliency, strongest, vectors, words
 from dlcli.seeing.codes.views import OF_CODES
 from dlcli.seeing.scene import Scene
 
@@ -31,6 +31,8 @@ OF_PICTURES: dict[str, View] = {
 OF_TOKENS: dict[str, View] = {
     "words": words.draw,
     "attention": heads.draw,
+    "gates": gates.draw,
+    "vectors": vectors.draw,
 }
 OF_LAYERS: dict[str, View] = {
     "gradients": health.draw_gradients,

@@ -271,7 +271,7 @@ def test_a_text_ends_where_it_says_so():
 def test_the_report_draws_position_and_distance(kind):
     model, batch = language(kind), windows(6)
     report = model.report(no_grad(model.measure, batch))
-    assert set(report) == {"positions", "fading"} | ({"attention"} if kind == "gpt" else set())
+    assert set(report) == {"positions", "fading"} | ({"attention"} if kind == "gpt" else {"gates"})
     slopes = model.fading(batch.x)
     assert slopes.shape == (7,)
     e = model.net.embedding(batch.x[:, :-1]).detach().requires_grad_()

@@ -153,3 +153,22 @@ def test_mistakes_are_told():
         Recurrent(cell="lstn", inputs=2, width=2)
     with pytest.raises(ConfigError, match="skip=1: a step sees the last state anyway"):
         Recurrent(cell="gru", inputs=2, width=2, skip=1)
+
+
+@pytest.mark.parametrize(("cell", "names"), [("lstm", "write keep show"), ("gru", "reset stay"), ("vanilla", "")])
+def test_gates_are_those_of_the_last_layer_read_forwards(cell, names):
+    torch.manual_seed(3)
+    net, x = Recurrent(cell=cell, inputs=4, width=5, depth=2, bidirectional=True), torch.randn(2, 6, 4)
+    found = net.gates(x)
+    assert list(found) == names.split()
+    assert all(share.shape == (2, 6, 5) and 0 < share.min() < share.max() < 1 for share in found.values())
+    if cell == "gru":  # with the gate known, the step is known
+        below = net.layers.__class__(4, 5, batch_first=True, bidirectional=True)
+        below.load_state_dict({n: p for n, p in net.layers.state_dict().items() if "l0" in n})
+        middle, outputs = below(x)[0], net(x)[0][..., :5]
+        before = torch.cat((torch.zeros(2, 1, 5), outputs[:, :-1]), 1)
+        weights = net.layers
+        into = middle @ weights.weight_ih_l1.T + weights.bias_ih_l1
+        read = before @ weights.weight_hh_l1.T + weights.bias_hh_l1
+        new = (into[..., 10:] + found["reset"] * read[..., 10:]).tanh()
+        torch.testing.assert_close((1 - found["stay"]) * new + found["stay"] * before, outputs, atol=1e-6, rtol=1e-5)

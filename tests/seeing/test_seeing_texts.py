@@ -14,6 +14,7 @@ from dlcli.nets.layers import Picture
 from dlcli.nets.text import ConvolvedText, RecurrentText, SummedText, TransformerText
 from dlcli.nets.vit import ViT
 from dlcli.seeing.heads import attention, grid
+from dlcli.seeing.vectors import map_of, table
 from dlcli.seeing.views import OF_LAYERS, OF_TOKENS, VIEWS
 from dlcli.seeing.words import influence
 from dlcli.tokens import Vocabulary
@@ -81,7 +82,7 @@ def test_every_layer_that_attends_shows_its_weights():
 
 def test_texts_have_views_of_words_and_those_that_attend_of_heads():
     plain = drawn(SummedText(**SIZE))
-    assert {"words"} <= set(plain) <= {"words", *OF_LAYERS}
+    assert {"words"} <= set(plain) <= {"words", "vectors", *OF_LAYERS}
     assert {"words", "attention"} <= set(drawn(transformer()))
     for figure in [*plain.values(), *drawn(SummedText(**SIZE, pool="attention")).values()]:
         figure.canvas.draw()
@@ -134,3 +135,25 @@ def test_the_table_of_answers_tells_the_texts():
     assert table[:2] == ["| | predicted | true | text |", "|--|--|--|--|"]
     assert table[2].endswith("| a | $good film |")
     assert table[3].endswith("| c | bad bad film |")
+
+
+def test_gates_and_vectors_are_drawn_where_a_net_has_them():
+    recurrent, summed = drawn(RecurrentText(**SIZE, cell="lstm")), drawn(SummedText(**SIZE))
+    assert {"gates", "vectors"} <= set(recurrent)
+    assert len(recurrent["gates"].axes) == 4  # three gates and the scale
+    assert "gates" not in summed
+    shown = {text.get_text() for text in summed["vectors"].axes[0].texts}
+    assert {"bad", "film", "word3"} <= shown
+    assert not {"<pad>", "<unk>"} & shown
+    assert "gates" not in drawn(RecurrentText(**SIZE, cell="vanilla"))
+
+
+def test_the_most_frequent_vectors_lie_where_their_components_say():
+    vectors = torch.zeros(20, 4)
+    vectors[2:, 0], vectors[2:, 1] = torch.arange(18.0), torch.arange(18.0).cos()
+    figure = map_of(vectors, texts().x, WORDS)
+    places = torch.tensor([text.get_position() for text in figure.axes[0].texts])
+    order = torch.tensor([WORDS.table[t.get_text().replace(chr(92), "")] for t in figure.axes[0].texts]).float()
+    assert torch.corrcoef(torch.stack([places[:, 0], order]))[0, 1].abs() > 0.999
+    assert map_of(vectors, torch.tensor([[2, 3]]), WORDS) is None
+    assert table(torch.nn.Linear(2, 2), 3) is None
