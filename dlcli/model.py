@@ -52,6 +52,7 @@ class Model(nn.Module):
     """Networks together with the rule by which they learn."""
 
     monitor = "loss"  # the number that says which epoch was best
+    talks = False  # it shows text, which costs little: that is looked at after every epoch
     usual = 64  # examples that `dl sample` draws unless told how many
     rising = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})  # scores that are better when higher
 

@@ -35,6 +35,7 @@ BIT = 0.6931471805599453  # nats
 class LanguageModel(Writing, Model):
     """Learn to tell the next token with any net that returns logits and a state."""
 
+    talks = True
     sizes: Tensor
 
     def __init__(

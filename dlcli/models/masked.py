@@ -7,7 +7,7 @@ stay as they are: so the net must know what every word means in its place. Train
 evaluation hides what a hash of the text says, so that scores repeat whatever the batches are.
 
 The net gives `read` (B, T) -> (B, T, D), `words` (..., D) -> (..., V) and `follows` (B, T, D) -> (B, 2); x (B, T) holds
-[CLS] a [SEP] b [SEP], y (B,) is 1 where b follows a in the source. In nats.
+[CLS] a [SEP] b [SEP], y (B,) is 1 where b follows a in the source. In nats. A sample fills the holes of a prompt.
 """
 
 import math
@@ -21,6 +21,7 @@ from dlcli.errors import ConfigError
 from dlcli.losses import single
 from dlcli.model import Model
 from dlcli.models.speech import Speech
+from dlcli.samplers import as_text, refuse_label
 from dlcli.tokens import SPECIAL
 
 HOLE = SPECIAL.index("<mask>") - 2  # <bos> and <eos> are not there
@@ -32,6 +33,8 @@ EVEN, ODD, SALT = 0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64, 0x94D0
 class MaskedLanguage(Model):
     """Learn to fill the holes of texts and, of pairs, whether the second sentence follows the first."""
 
+    talks = True
+    usual = 5  # words for each hole
     rising = Model.rising | {"next_accuracy"}
 
     def __init__(
@@ -131,6 +134,29 @@ class MaskedLanguage(Model):
 
     def embed(self, batch: Any) -> Tensor:
         return self.net.read(batch.x)[:, 0]
+
+    def sample(self, n: int, sampler: Any) -> Any:
+        """Return a line for each <mask> of the prompt: the `n` likeliest words, with their probabilities."""
+        refuse_label(sampler, self)
+        asked, known = as_text(sampler), self.speech.vocabulary
+        if (asked.temperature, asked.top_k, asked.top_p, asked.beam, asked.repetition) != (1, None, None, None, 1):
+            raise ConfigError(
+                "holes are filled by the likeliest words: leave out sampler.temperature, top_k, top_p, beam, repetition"
+            )
+        parts = asked.given().split("<mask>")
+        if known is None or len(parts) < 2:
+            raise ConfigError("sampler.prompt: a text with holes is needed, such as 'the <mask> of the expression'")
+        inside = [token for part in parts for token in (self.hole, *known.encode(part))][1:]
+        x = torch.tensor([[known.cls, *inside, known.sep]], device=next(self.parameters()).device)
+        logits = self.net.words(self.net.read(x)[x == self.hole]).float()
+        logits[:, known.specials] = -math.inf
+        shares, words = logits.softmax(1).topk(min(n, self.vocab - len(known.specials)))
+        pairs = zip(words.tolist(), shares.tolist(), strict=True)
+        return [", ".join(f"{known.tokens[w]} {p:.1%}" for w, p in zip(*pair, strict=True)) for pair in pairs]
+
+    def remarks(self, sampler: Any) -> list[str]:
+        """Say which words of the prompt the net does not know."""
+        return self.speech.remarks(as_text(sampler).given().split("<mask>"))
 
 
 def hashed(x: Tensor, salt: int) -> Tensor:

@@ -38,6 +38,7 @@ PIXELS = 6  # of a cell of attention in TensorBoard
 class Seq2Seq(Model):
     """Learn to translate with any net that encodes a source and decodes a target."""
 
+    talks = True
     usual = 8
     rising = Model.rising | {"greedy_bleu", "greedy_exact"}
     net: Any

@@ -11,6 +11,7 @@ text has ended; what stands there changes nothing. v (B, F), logits (B, classes)
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -125,26 +126,28 @@ class ConvolvedText(nn.Module):
 
 
 class RecurrentText(SummedText):
-    """Read token by token with a recurrent net of `cell` vanilla, lstm or gru."""
+    """Read token by token with a recurrent net, whose `cell`, `depth`, `fused` and `skip` are options.
+
+    With `embedding=0` a word vector is as wide as the state.
+    """
 
     def __init__(
         self,
         *,
         vocab: int,
         classes: int,
+        embedding: int = 0,
         width: int = 64,
-        cell: str = "lstm",
-        depth: int = 1,
         bidirectional: bool = True,
         pool: str = "last",
         score: str = "dot",
         dropout: float = 0.0,
+        **options: Any,
     ):
-        super().__init__(vocab=vocab, classes=classes, width=width, dropout=dropout)
+        inputs = embedding or width
+        super().__init__(vocab=vocab, classes=classes, width=inputs, dropout=dropout)
         ways = 2 if bidirectional else 1
-        self.recurrent = Recurrent(
-            cell=cell, inputs=width, width=width, depth=depth, bidirectional=bidirectional, dropout=dropout
-        )
+        self.recurrent = Recurrent(inputs=inputs, width=width, bidirectional=bidirectional, dropout=dropout, **options)
         self.finish(ways * width, classes, (), pool, score, ways)
 
     def read(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,16 +192,13 @@ class RecurrentTags(nn.Module):
         vocab: int,
         classes: int,
         width: int = 64,
-        cell: str = "lstm",
-        depth: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
+        **options: Any,
     ):
         super().__init__()
         self.embedding = embedding(vocab, width)
-        self.recurrent = Recurrent(
-            cell=cell, inputs=width, width=width, depth=depth, bidirectional=bidirectional, dropout=dropout
-        )
+        self.recurrent = Recurrent(inputs=width, width=width, bidirectional=bidirectional, dropout=dropout, **options)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.recurrent.outputs, classes)
 

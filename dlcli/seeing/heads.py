@@ -41,11 +41,15 @@ def looking(model: nn.Module, found: list[Tensor]) -> Iterator[None]:
             handle.remove()
 
 
-def attention(model: nn.Module, x: Tensor) -> list[Tensor]:
-    """Return the weights of every layer that attends, in the order in which they run, for x (B, ...)."""
+def attention(model: Any, x: Tensor) -> list[Tensor]:
+    """Return the weights of every layer that attends, in the order in which they run, for x (B, ...).
+
+    A rule that has no answer of its own has a net that reads.
+    """
     found: list[Tensor] = []
+    run = model if type(model).forward is not nn.Module.forward else model.net.read
     with torch.no_grad(), looking(model, found):
-        model(x)
+        run(x)
     return found
 
 

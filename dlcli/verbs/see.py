@@ -24,8 +24,9 @@ def see(model: Any, examples: Any, measured: dict[str, Tensor], names: list[str]
     scene = stage(model, examples, measured, config)
     views = VIEWS if classifies(model, scene, 4) else OF_LAYERS
     views = views | OF_TOKENS if classifies(model, scene, 4) or classifies(model, scene, 2) else views
-    if scene.batch.x.ndim == 2 and not scene.batch.x.is_floating_point():
-        views = views | {"vectors": OF_TOKENS["vectors"]}  # which need no answer
+    if scene.batch.x.ndim == 2 and not scene.batch.x.is_floating_point():  # tokens: these need no answer
+        views = views | {"vectors": OF_TOKENS["vectors"]}
+        views = views | ({"attention": OF_TOKENS["attention"]} if hasattr(model.net, "read") else {})
     figures = {name: views[name](scene) for name in names if name in views}
     return {name: figure for name, figure in figures.items() if figure is not None}
 

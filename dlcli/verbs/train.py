@@ -156,8 +156,9 @@ def interruption(run: Run, step: int, stop: Stop) -> Interrupted:
 
 
 def look(log: Log, setup: Setup, scores: dict[str, float]) -> None:
-    """Log the training scores at every epoch, and pictures at the 1st, 2nd, 4th, 8th, ... and the last."""
+    """Log the training scores and texts at every epoch, and pictures at the 1st, 2nd, 4th, 8th, ... and the last."""
     engine, epoch = setup.engine, setup.engine.clock.epoch
+    due = epoch & (epoch - 1) == 0 or engine.clock.step >= engine.clock.steps
     trained = engine.score(setup.sampled)
     log.scalars({f"train/{name}": value for name, value in trained.items() if name != "loss"}, engine.clock.step)
     log.scalars({"train/loss in evaluation": trained["loss"]} if "loss" in trained else {}, engine.clock.step)
@@ -166,10 +167,10 @@ def look(log: Log, setup: Setup, scores: dict[str, float]) -> None:
             {f"gradient/{name}": norm for name, norm in gradient_norms(engine.model, setup.sampled).items()},
             engine.clock.step,
         )
-    if epoch & (epoch - 1) == 0 or epoch == setup.config["epochs"]:
+    if due or engine.model.talks:
         log.pictures("look", pictures(setup), engine.clock.step)
-        if setup.config["log"]["histograms"]:
-            log.histograms(dict(engine.model.named_parameters()), engine.clock.step)
+    if due and setup.config["log"]["histograms"]:
+        log.histograms(dict(engine.model.named_parameters()), engine.clock.step)
     log.flush()
 
 

@@ -11,6 +11,7 @@ from dlcli.errors import ConfigError
 from dlcli.models.masked import MaskedLanguage, hashed
 from dlcli.nets.bert import Bert
 from dlcli.nets.encoder import Encoder
+from dlcli.samplers import Text
 from dlcli.tokens import Vocabulary
 
 CLS, SEP, HOLE, FIRST, VOCAB = 2, 3, 4, 5, 25
@@ -120,3 +121,23 @@ def test_a_classifier_of_other_texts_starts_from_it_with_its_words(dl, undrawn, 
     code, out, err = dl(*words, f"data.source.vocabulary={run}")
     assert code == 0, err
     assert "19 of 21 tensors taken; not taken: net.head.weight (not there), net.head.bias (not there)" in out
+
+
+def test_a_sample_fills_the_holes_of_a_prompt():
+    known = Vocabulary.learn(["a b c d e"], level="words", special=("<pad>", "<unk>", "<cls>", "<sep>", "<mask>"))
+    net = Bert(encoder=Encoder(context=24, width=16, depth=1, heads=2), vocab=len(known))
+    rule = MaskedLanguage(net=net, vocab=len(known), vocabulary=known.state()).eval()
+    with torch.no_grad():
+        lines = rule.sample(2, Text(prompt="a <mask> c <mask>"))
+        whole = torch.tensor([[known.cls, known.table["a"], known.mask, known.table["c"], known.mask, known.sep]])
+        logits = net(whole)[0][0, [2, 4]]
+    logits[:, known.specials] = -math.inf
+    for line, share in zip(lines, logits.softmax(1), strict=True):
+        best = share.topk(2)
+        told = [f"{known.tokens[w]} {p:.1%}" for w, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+        assert line == ", ".join(told)
+    assert rule.remarks(Text(prompt="a <mask> film")) == ["note: unknown to the net: film"]
+    with pytest.raises(ConfigError, match=r"a text with holes is needed"):
+        rule.sample(2, Text(prompt="a b"))
+    with pytest.raises(ConfigError, match=r"filled by the likeliest words: leave out"):
+        rule.sample(2, Text(prompt="a <mask>", top_k=3))

@@ -158,3 +158,16 @@ def test_tags_stand_at_every_token_and_know_both_sides():
     changed[2, -1] = x[2, -1] % 40 + 1
     assert (net(changed)[2, 0] - logits[2, 0]).abs().max() > 1e-6
     torch.testing.assert_close(net(x[:1, :4])[0], logits[0, :4], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("cell", "weights"), [("vanilla", 7_424), ("lstm", 29_696), ("gru", 22_272)])
+def test_the_lectures_reader_of_tweets_has_its_size(cell, weights):
+    net = RecurrentText(vocab=30, classes=2, embedding=50, width=64, cell=cell, bidirectional=False)
+    assert sum(p.numel() for p in net.recurrent.parameters()) == weights
+    assert sum(p.numel() for p in net.head.parameters()) == 130
+    assert net(torch.tensor([[3, 4, 0]])).shape == (1, 2)
+    by_hand = RecurrentText(vocab=30, classes=2, embedding=50, width=64, cell=cell, bidirectional=False, fused=False)
+    by_hand.load_state_dict(net.state_dict())
+    x = torch.randint(1, 30, (3, 7))
+    torch.testing.assert_close(by_hand.eval()(x), net.eval()(x), atol=1e-6, rtol=1e-5)
+    assert RecurrentTags(vocab=30, classes=4, cell=cell, skip=3)(x).shape == (3, 7, 4)

@@ -116,3 +116,12 @@ def test_a_run_with_carried_states_goes_on_to_the_same_bits(dl):
     again = load_file(newest() / "checkpoints/best.safetensors")
     assert all(whole[name].equal(again[name]) for name in whole)
     assert "carried.part0" in whole
+
+
+def test_what_a_model_writes_is_logged_after_every_epoch(dl, undrawn):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert dl("train", "model=rnn_lm", "limit=0.02", "limit_valid=0.05", "epochs=3", "model.net.width=8")[0] == 0
+    log = EventAccumulator(str(newest())).Reload()
+    (tag,) = [tag for tag in log.Tags()["tensors"] if "continuations" in tag]
+    assert len(log.Tensors(tag)) == 3
