@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 AIM, CACHED = 1.02, 1 / 5
 NANO = (
-    *("model.net.width=128", "model.net.depth=4", "model.net.bias=false", "batch=12", "clip=1.0"),
+    *("model.net.width=128", "model.net.depth=4", "model.net.bias=false", "model.net.positions=learned"),
+    *("batch=12", "clip=1.0"),
     *("optimizer.betas=[0.9,0.99]", "optimizer.weight_decay=0.1", "schedule.warmup=0.05", "schedule.end=0.1"),
 )
 LSTM = ("batch=32", "clip=1.0")

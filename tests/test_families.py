@@ -70,7 +70,7 @@ def test_the_families_are_counted():
     assert len(FAMILIES) == 92
     assert len(paths.options("optimizer")) == 10
     assert len(paths.options("schedule")) == 9
-    assert len(paths.options("data")) == 50
+    assert len(paths.options("data")) == 51
     assert len(paths.options("augment")) == 20
 
 

@@ -28,6 +28,7 @@ from dlcli.data.running import Shakespeare
 from dlcli.data.sentences import Sentences, fitted, paired, sentences
 from dlcli.data.serving import serve
 from dlcli.data.splits import check, resample
+from dlcli.data.tagged import Tagged
 from dlcli.data.topics import LONG, Capitals, Passages, passages, topics
 from dlcli.data.without import leave_out
 from dlcli.errors import ConfigError, DataError, DlError
@@ -451,3 +452,55 @@ def test_official_plays():
     splits = Shakespeare(valid=0.1, test=0).load(REAL)
     assert splits.facts["vocab"] == 65
     assert [len(part.tokens) for part in splits[:3]] == [1_003_854, 111_540, 111_540]
+
+
+CONLL = """-DOCSTART- -X- O
+
+Anna NNP B-PER
+lives VBZ O
+in IN O
+Graz NNP B-LOC
+. . O
+
+# a comment
+It PRP O
+rains VBZ O
+"""
+
+
+def test_tagged_words_of_the_user(tmp_path):
+    (tmp_path / "a.conll").write_text(CONLL * 20)
+    splits = Tagged(path="a.conll").load(tmp_path)
+    assert splits.facts["names"] == ["B-LOC", "B-PER", "O"]
+    assert (splits.facts["context"], splits.facts["each"], [part.size for part in splits[:3]]) == (5, True, [32, 4, 4])
+    known = Vocabulary.read(splits.facts["vocabulary"])
+    row = next(i for i, x in enumerate(splits.train.x) if known.table["Anna"] in x)
+    assert [known.tokens[n] for n in splits.train.x[row]] == ["Anna", "lives", "in", "Graz", "."]
+    assert splits.train.y[row].tolist() == [1, 2, 2, 0, 2]
+    short = next(i for i, x in enumerate(splits.train.x) if known.table["It"] in x)
+    assert splits.train.y[short].tolist() == [2, 2, IGNORED, IGNORED, IGNORED]
+    assert Tagged(path="a.conll", tag=1).load(tmp_path).facts["names"] == [".", "IN", "NNP", "PRP", "VBZ"]
+    cut = Tagged(path="a.conll", longest=3).load(tmp_path)
+    assert cut.facts["notes"] == ["20 of 40 sentences cut to 3 tokens"]
+    assert cut.train.x.shape == (32, 3)
+
+
+def test_the_tag_of_a_word_of_several_tokens_stands_at_the_first(tmp_path):
+    (tmp_path / "a.conll").write_text("ab X\ncde Y\n\n" * 10)
+    splits = Tagged(path="a.conll", level="characters").load(tmp_path)
+    assert splits.train.y[0].tolist() == [0, IGNORED, 1, IGNORED, IGNORED]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a X\nb\n\n" * 9, r"line 2: 1 columns, and no word in column 0 with a tag in column -1; write both"),
+        ("a X\n" * 9, r"1 sentences; three or more, with an empty line"),
+        ("a X\n\n" * 9, r"1 tags; there must be 2 to 1000"),
+        ("a\tX\n\nb\t\n\n" * 9, r"line 3: 2 columns, and no word"),
+    ],
+)
+def test_tagged_words_that_cannot_be_learned_from(tmp_path, content, words):
+    (tmp_path / "a.conll").write_text(content)
+    with pytest.raises(DataError, match=words):
+        Tagged(path="a.conll").load(tmp_path)
