@@ -62,8 +62,7 @@ def assault(scene: Stage, eps: float | None, folder: Path, checked: bool) -> dic
     name = name_of(scene, method)
     made = keep(scene, name, made)  # from here on as it was saved
     verdict = verify(made.clean, made.adversarial, eps=method.bound, norm=method.norm)
-    draws = getattr(method, "eot", 1)
-    before, after = (answers(scene, pictures, draws) for pictures in (made.clean, made.adversarial))
+    before, after = (answers(scene, pictures) for pictures in (made.clean, made.adversarial))
     target = targets(scene, method, made)
     report = {
         **description(scene, method, made, seconds),
@@ -109,7 +108,7 @@ def targets(scene: Stage, method: Attack, made: Made) -> Tensor | None:
     """Return the wanted classes. Raises ConfigError if every example has the wanted class already."""
     if method.target is None:
         return None
-    logits = answers(scene, made.clean, 1, scene.source)  # of whoever the pictures were made with
+    logits = answers(scene, made.clean, scene.source)  # of whoever the pictures were made with
     target = method.targets(logits, made.labels, torch.arange(len(made.labels)))
     if target is not None and bool((target == made.labels).all()):
         raise ConfigError(f"attack.target={method.target}: the true class of every example; choose another class")

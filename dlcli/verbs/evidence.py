@@ -131,7 +131,7 @@ def eight_bit(stage: Stage, name: str, report: dict[str, Any], made: Made, befor
         fits = "verified"
     except DlError as error:
         fits = f"beyond the threat model: {error}"
-    found = outcome(before, answers(stage, pictures, 1), made.labels)
+    found = outcome(before, answers(stage, pictures), made.labels)
     return {"verified": fits == "verified", "robust_accuracy": found["robust_accuracy"],
             "says": f"robust accuracy {100 * found['robust_accuracy']:.2f} %, {fits}"}  # fmt: skip
 

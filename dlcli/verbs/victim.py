@@ -119,12 +119,12 @@ def labels(classifier: Any) -> Callable[[Tensor], Tensor]:
     return label
 
 
-def answers(scene: Stage, x: Tensor, draws: int, whose: Any = None) -> Tensor:
+def answers(scene: Stage, x: Tensor, whose: Any = None) -> Tensor:
     """Return logits (B, classes) of pictures, on the CPU: the victim's, or those of another net.
 
-    Of a net that answers at random, the mean of some answers.
+    One answer for each picture, as whoever uses the net gets it: to average is a matter of the attack.
     """
     net = scene.victim if whose is None else whose
     with torch.no_grad(), aside(scene.config["seed"]):
         parts = x.split(scene.config["batch"])
-        return torch.cat([read(net, part.to(scene.device), draws).cpu() for part in parts])
+        return torch.cat([read(net, part.to(scene.device)).cpu() for part in parts])

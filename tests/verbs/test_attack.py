@@ -113,6 +113,21 @@ def test_parts_of_another_attack_are_not_taken(dl, run):
     assert first not in [folder(*words) for words in others]
 
 
+def test_what_is_reported_of_a_random_net_are_its_own_single_answers(dl, trained):
+    run = trained("model=noisy", "data=digits8", "epochs=3", "model.net.std=0.4")
+    words = ("attack", str(run), "attack=pgd", "attack.steps=2", "attack.eps=0.02", "checks=0", "n=300")
+    reports = []
+    for eot in (1, 20):
+        assert dl(*words, f"attack.eot={eot}")[0] == 0
+        (path,) = run.glob("attack-*.json")
+        reports.append(json.loads(path.read_text()))
+        path.unlink()
+    assert reports[0]["clean_accuracy"] == reports[1]["clean_accuracy"]
+    for found in reports:
+        error = (found["robust_accuracy"] * (1 - found["robust_accuracy"]) / 300) ** 0.5
+        assert abs(found["robust_accuracy"] - found["eight_bit"]["robust_accuracy"]) < 2 * error
+
+
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
