@@ -44,6 +44,10 @@ class CarliniWagner(Nearest):
             demand(0 < getattr(self, key) < float("inf"), key, getattr(self, key), "above 0", 0.01)
         demand(0 <= self.confidence < float("inf"), "confidence", self.confidence, "a margin of at least 0", 0)
 
+    def wins(self, cases: Cases, logits: Tensor) -> Tensor:
+        """Return a mask (B,) of the pictures whose margin is what was asked for."""
+        return cases.margin(logits) < -self.confidence
+
     def approach(self, classifier: Classifier, cases: Cases, rows: Tensor, best: Best) -> None:
         """Search for the weight."""
         low, weight = torch.zeros_like(cases.y, dtype=torch.float), torch.full(cases.y.shape, self.weight)
@@ -60,9 +64,8 @@ class CarliniWagner(Nearest):
         for step in range(1, self.steps + 1):
             here = (free.tanh() + 1) / 2
             gradient, logits = slope(classifier, here, lambda logits: self._loss(logits, cases, weight))
-            reached = cases.margin(logits) < -self.confidence
-            best.offer(rows, here, self.judge(cases, here, logits).masked_fill(~reached, torch.inf))
-            won |= reached
+            best.offer(rows, here, self.judge(cases, here, logits))
+            won |= self.wins(cases, logits)
             gradient = (gradient + 2 * (here - cases.x)) * (1 - free.tanh() ** 2) / 2
             first = FIRST * first + (1 - FIRST) * gradient
             second = SECOND * second + (1 - SECOND) * gradient**2

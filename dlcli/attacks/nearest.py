@@ -32,17 +32,21 @@ class Nearest(Attack):
     def judge(self, cases: Cases, found: Tensor, logits: Tensor) -> Tensor:
         """Return the distances (B,) beyond the bound, if there is one; infinite where pictures are not adversarial."""
         size = ball.distance(found - cases.x, self.norm) - (0 if self.eps is None else self.eps)
-        return size.masked_fill(cases.margin(logits) >= 0, torch.inf)
+        return size.masked_fill(~self.wins(cases, logits), torch.inf)
+
+    def wins(self, cases: Cases, logits: Tensor) -> Tensor:
+        """Return a mask (B,) of the pictures that are adversarial, given their logits."""
+        return cases.margin(logits) < 0
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the nearest pictures that were found within the bound."""
         logits = read(classifier, cases.x)
         best = Best(cases.x, self.judge(cases, cases.x, logits))
-        rows = (cases.margin(logits) >= 0).nonzero().flatten()  # of the others nothing is nearer than they are
+        rows = (~self.wins(cases, logits)).nonzero().flatten()  # of the others nothing is nearer than they are
         if len(rows):
             part = cases.at(rows)
             self.approach(classifier, part, rows, best)
-            self.offer(classifier, part, rows, best, closer(classifier, part, best.x[rows]))
+            self.offer(classifier, part, rows, best, self.closer(classifier, part, best.x[rows]))
         far = best.value.isinf() if self.eps is None else best.value > 0
         return torch.where(ball.per_example(far, cases.x), cases.x, best.x)
 
@@ -56,15 +60,14 @@ class Nearest(Attack):
         best.offer(rows, found, value)
         return value < torch.inf
 
-
-def closer(classifier: Classifier, cases: Cases, found: Tensor) -> Tensor:
-    """Return pictures between the clean and the adversarial ones that are only just adversarial."""
-    low, high = torch.zeros(len(found), device=found.device), torch.ones(len(found), device=found.device)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        won = cases.margin(read(classifier, between(cases.x, found, middle))) < 0
-        low, high = torch.where(won, low, middle), torch.where(won, middle, high)
-    return between(cases.x, found, high)
+    def closer(self, classifier: Classifier, cases: Cases, found: Tensor) -> Tensor:
+        """Return pictures between the clean and the adversarial ones that are only just adversarial."""
+        low, high = torch.zeros(len(found), device=found.device), torch.ones(len(found), device=found.device)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            won = self.wins(cases, read(classifier, between(cases.x, found, middle)))
+            low, high = torch.where(won, low, middle), torch.where(won, middle, high)
+        return between(cases.x, found, high)
 
 
 def between(x: Tensor, found: Tensor, share: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 from dlcli.attacks import ball
 from dlcli.attacks.carlini import CarliniWagner
 from dlcli.attacks.deepfool import DeepFool
+from dlcli.attacks.objective import margin
 from dlcli.attacks.plane import onto
 from dlcli.attacks.verify import verify
 
@@ -129,6 +130,21 @@ def test_a_bound_gives_back_what_is_farther(kind):
     assert verify(x, bound, eps=eps, norm="l2").changed == (size <= eps).sum()
     assert torch.equal(bound[size > eps], x[size > eps])
     assert torch.equal(bound[size <= eps], free[size <= eps])
+
+
+@pytest.mark.parametrize("target", [None, "all"])
+def test_the_confidence_that_is_asked_for_is_given_and_costs_distance(target):
+    net, x = curved(), middling()
+    y = net(x).argmax(1)
+    size = []
+    for confidence in (0.0, 0.2):
+        attack = CarliniWagner(steps=60, searches=6, confidence=confidence, target=target)
+        found = attack(net, x, y, INDEX)
+        assert (margin(net(found).detach(), y) <= -confidence).all()
+        size.append(ball.distance(found - x, "l2"))
+    assert (size[1] > size[0]).all()
+    lame = CarliniWagner(steps=30, searches=4, confidence=50.0)
+    assert torch.equal(lame(net, x, y, INDEX), x)  # more than this net is ever sure of
 
 
 def test_carlini_and_wagner_find_nothing_farther_than_deepfool():
