@@ -2,7 +2,8 @@
 
     g = 1 / (n s) sum_i (L(x + s u_i) - L(x - s u_i)) u_i          u_i: normal, i = 1 .. n / 2
 
-With this estimate the walk is that of projected gradient descent, with `samples` queries for each step.
+With this estimate the walk is that of projected gradient descent, with `samples` queries for each step and one more for
+the picture itself; of a net that answers at random, `eot` times as many. It asks about pictures in [0, 1] only.
 """
 
 from dataclasses import dataclass
@@ -41,8 +42,7 @@ class NES(PGD):
         for pair in range(self.samples // 2):
             stream = STREAM + step * self.samples + pair
             way = normal(self.seed, stream, cases.numbers, here[0].numel()).view_as(here)
-            up, down = (
-                loss(read(classifier, here + sign * self.spread * way), cases.y, cases.target) for sign in (1, -1)
-            )
+            both = ((here + sign * self.spread * way).clamp(0, 1) for sign in (1, -1))
+            up, down = (loss(read(classifier, x, self.eot), cases.y, cases.target) for x in both)
             total += (up - down).view(-1, *[1] * (here.ndim - 1)) * way
-        return total, read(classifier, here)
+        return total, read(classifier, here, self.eot)

@@ -285,6 +285,21 @@ def test_a_net_that_answers_at_random_is_attacked_through_its_mean():
     assert gain[1] > gain[0]
 
 
+def test_estimates_of_a_random_net_are_averaged_and_each_answer_is_a_query():
+    net, x = curved(), pictures()
+    y = net(x).argmax(1)
+    for eot in (1, 3):
+        counting = Counting(net)
+        NES(eps=0.1, steps=2, samples=6, eot=eot)(counting, x, y, INDEX)
+        assert counting.shown == COUNT * eot * (1 + 2 * 7 + 1)  # the clean picture, two steps, the last picture
+
+
+def test_estimates_ask_about_pictures_only():
+    net, x, seen = curved(), pictures().round(), []
+    NES(eps=0.1, steps=2, samples=6)(lambda x: (seen.append(x), net(x))[1], x, net(x).argmax(1), INDEX)
+    assert all(((part >= 0) & (part <= 1)).all() for part in seen)
+
+
 def test_a_net_of_two_pixels_against_a_grid():
     """On two pixels a grid tells which examples can be won; APGD and AutoAttack win those and no others."""
     with torch.random.fork_rng():
