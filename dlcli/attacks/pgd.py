@@ -43,6 +43,11 @@ class PGD(Walker):
         demand(self.random_start or self.restarts == 1, "restarts", self.restarts, "1 without random starts", 1)
         demand(0 <= self.momentum <= 1, "momentum", self.momentum, "a share of the way before, from 0 to 1", 0.9)
 
+    @property
+    def stride(self) -> float:
+        """The length of a step."""
+        return REACH * self.eps / self.steps if self.step_size is None else self.step_size
+
     def walk(self, classifier: Classifier, cases: Cases, rows: Tensor, restart: int, best: Best) -> None:
         """Offer the pictures on the way from one start; the random numbers of a restart are its own."""
         here = cases.x
@@ -70,5 +75,4 @@ class PGD(Walker):
 
     def _moved(self, here: Tensor, velocity: Tensor, x: Tensor) -> Tensor:
         """Return the pictures after a step."""
-        stride = REACH * self.eps / self.steps if self.step_size is None else self.step_size
-        return ball.project(ball.step(here, velocity, stride, self.norm), x, self.eps, self.norm)
+        return ball.project(ball.step(here, velocity, self.stride, self.norm), x, self.eps, self.norm)

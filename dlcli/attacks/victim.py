@@ -1,8 +1,10 @@
 """What stands between an attack and a net: counting what is asked, several nets as one, and what must not change."""
 
 import hashlib
+import random
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,15 +44,32 @@ def fingerprint(net: nn.Module) -> str:
     return total.hexdigest()
 
 
+def likeness(examples: Iterable[tuple[Tensor, Tensor]]) -> str:
+    """Return a SHA-256 of pictures and classes in their order, however they are cut into batches."""
+    totals = hashlib.sha256(), hashlib.sha256()
+    for example in examples:
+        for total, part in zip(totals, example, strict=True):
+            total.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return hashlib.sha256(b"".join(total.digest() for total in totals)).hexdigest()
+
+
+def streams() -> str:
+    """Return a SHA-256 of the streams of random numbers: python's, numpy's, torch's and, where it is in use, CUDA's."""
+    total = hashlib.sha256(repr((random.getstate(), np.random.get_state(legacy=False))).encode())
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    for state in (torch.get_rng_state(), *cuda):
+        total.update(state.numpy().data)
+    return total.hexdigest()
+
+
 def condition(net: nn.Module) -> dict[str, str]:
-    """Return what an attack must leave as it was: weights, modes, gradients and torch's stream of random numbers."""
+    """Return what an attack must leave as it was: weights, modes, gradients and the streams of random numbers."""
     wants = [(name, p.requires_grad, p.grad is None) for name, p in net.named_parameters()]
-    stream = hashlib.sha256(torch.get_rng_state().numpy().data).hexdigest()
     return {
         "weights and buffers": fingerprint(net),
         "modes": str([module.training for module in net.modules()]),
         "gradients": str(wants),
-        "random stream": stream,
+        "random streams": streams(),
     }
 
 

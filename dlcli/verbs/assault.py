@@ -31,21 +31,28 @@ class Made(NamedTuple):
     cost: Tensor  # (N,) pictures that the source was asked about, (N,) those whose gradient was asked for
 
 
-def method_of(stage: Stage, eps: float | None) -> Attack:
-    """Return the attack of the config with one size, ready to be called."""
+def method_of(stage: Stage, eps: float | None) -> tuple[Attack, dict[str, int]]:
+    """Return the attack of the config with one size, ready to be called, and what it cost to learn."""
     method: Attack = build(stage.config["attack"] | {"eps": eps})
     stop = stage.config["stop"] and stage.through is None  # a win over the source says little about the victim
+    source = Counted(stage.source)
     with aside(stage.config["seed"]):
-        return replace(method, stop=stop).fitted(stage.source, stage.others.epoch(0))
+        method = replace(method, stop=stop).fitted(source, stage.others.epoch(0))
+    return method, {"queries": source.queries, "gradients": source.gradients}
 
 
-def folder_of(stage: Stage, eps: float | None) -> Path:
-    """Return where the parts of an attack are kept: a folder that names everything they depend on."""
+def identity(stage: Stage, eps: float | None) -> str:
+    """Return a SHA-256 of everything that the pictures depend on."""
     config = {key: stage.config[key] for key in ("n", "split", "batch", "stop", "seed", "substitute", "transfer_from")}
     weights = [fingerprint(net) for net in (stage.victim, *sources(stage))]
     whole = jsonfile.encode({"attack": stage.config["attack"] | {"eps": eps}, "config": config, "weights": weights})
+    return hashlib.sha256(whole).hexdigest()
+
+
+def folder_of(stage: Stage, key: str) -> Path:
+    """Return where the parts of the attack with an identity are kept."""
     out = Path(stage.config["out"]) if stage.config["out"] else stage.run / "attacks"
-    return out / f".parts-{hashlib.sha256(whole).hexdigest()[:16]}"
+    return out / f".parts-{key[:16]}"
 
 
 def sources(stage: Stage) -> list[Any]:

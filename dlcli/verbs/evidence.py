@@ -7,9 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dlcli import jsonfile
 from dlcli.attacks.outcome import outcome
 from dlcli.attacks.threat import Attack
 from dlcli.attacks.verify import verify
+from dlcli.attacks.victim import likeness
 from dlcli.errors import DlError
 from dlcli.figures import adversarial as figure_of
 from dlcli.log import FOREVER, Log
@@ -22,8 +24,22 @@ SHOWN, LARGEST = 8, 2**26  # pictures in the figure; pixels of a sheet
 LEVELS = 255
 
 
-def name_of(stage: Stage, method: Attack) -> str:
-    """Return a name for the files: method, effort, threat."""
+def name_of(stage: Stage, method: Attack, key: str) -> str:
+    """Return a name for the files, which no other attack on the run has."""
+    return apart(stage, plainly(stage, method), key)
+
+
+def apart(stage: Stage, name: str, key: str) -> str:
+    """Return a name, longer by some of the key if the run has a report of that name with another key."""
+    try:
+        other = jsonfile.read(stage.run / f"attack-{name}.json").get("key")
+    except (OSError, ValueError):
+        return name
+    return name if other == key else f"{name}-{key[:6]}"
+
+
+def plainly(stage: Stage, method: Attack) -> str:
+    """Return a name that says what is done: method, effort, threat."""
     values = stage.config["attack"]
     steps = "".join(f"-{values[key]}" for key in ("steps", "queries") if key in values)
     again = f"x{values['restarts']}" if values.get("restarts", 1) > 1 else ""
@@ -43,15 +59,18 @@ def folder(stage: Stage) -> Path:
 
 
 def keep(stage: Stage, name: str, made: Made) -> Made:
-    """Write the pairs, and return them as they stand in the file: what is reported is what was saved."""
+    """Write the pairs, and return them as they stand in the file: what is reported is what was saved.
+
+    Raises DlError unless the pictures that were attacked are still those of the data set.
+    """
     path = folder(stage) / f"{name}.safetensors"
     pairs = {"clean": made.clean.contiguous(), "adversarial": made.adversarial.contiguous(), "labels": made.labels}
     with writable(path.parent):
         save_file(pairs, path)
         saved = load_file(path)
-    if not torch.equal(saved["labels"], made.labels) or not torch.equal(saved["clean"], made.clean):
-        raise DlError(f"{path}: the pairs were saved in another order than they were made; discard them")
-    return made._replace(adversarial=saved["adversarial"])
+    if likeness([(saved["clean"], saved["labels"])]) != stage.likeness:
+        raise DlError(f"{path}: its clean pictures and labels are not those of the data set; discard them")
+    return made._replace(**saved)
 
 
 def tell(stage: Stage, name: str, report: dict[str, Any], made: Made, logits: tuple[Tensor, Tensor]) -> None:
@@ -88,6 +107,9 @@ def lines(stage: Stage, name: str, report: dict[str, Any], shares: dict[str, flo
     print(f"{stage.run}: {report['examples']} {stage.config['split']} examples, {name}; budget and box verified")
     if stage.through:
         print(f"  made with {stage.through}")
+    if report["learning"]["queries"]:
+        cost = report["learning"]
+        print(f"  learned from       {cost['queries']} answers, {cost['gradients']} with gradients")
     for key, value in shares.items():
         print(f"  {key.replace('_', ' '):18} {100 * value:.2f} %")
     if not report["attacked"]:

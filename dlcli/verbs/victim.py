@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlcli.attacks.objective import read
 from dlcli.attacks.substitute import mimic
-from dlcli.attacks.victim import Counted, Together, fingerprint
+from dlcli.attacks.victim import Counted, Together, fingerprint, likeness
 from dlcli.config.build import build
 from dlcli.data.loader import Loader
 from dlcli.data.serving import serve
@@ -37,6 +37,7 @@ class Stage:
     others: Loader  # of the validation split, to learn from
     device: torch.device
     asked: int  # labels that a substitute was given
+    likeness: str  # of the examples as the data set has them
     twin: Any = None  # a net without the defence, on which the attack must succeed
 
 
@@ -60,7 +61,8 @@ def stage(run: Run, config: dict[str, Any]) -> Stage:
         source, asked = substitute(record, victim, others, config, device)
         through = f"a substitute that learned {asked} labels"
     twin = None if config["twin"] is None else surrogates("twin", run, victim, config, device)[0]
-    return Stage(run, config, victim, source, through, examples, others, device, asked, twin)
+    known_by = likeness((batch.x, batch.y) for batch in examples.epoch(0))
+    return Stage(run, config, victim, source, through, examples, others, device, asked, known_by, twin)
 
 
 def classifier(run: Run, config: dict[str, Any], device: torch.device) -> Any:

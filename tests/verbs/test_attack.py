@@ -1,14 +1,17 @@
 """`dl attack` from end to end: what it prints and writes, what it refuses, and that a kill changes nothing."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import dlcli
 import dlcli.verbs.assault as assault_module
 import dlcli.verbs.attack as attack_module
 from dlcli.attacks.fgsm import FGSM
@@ -48,6 +51,13 @@ def test_a_report_says_what_was_done_to_whom_and_what_came_out(dl, run):
     assert len(found["model"]) == 64
     assert found["examples"] == 60
     assert 0 < found["gradients"] <= found["queries"] <= 42
+    assert found["learning"] == {"queries": 0, "gradients": 0}
+    assert found["attack"]["step_size"] == pytest.approx(2.5 * 0.1 / 40)
+    assert found["right"].count("1") == round(60 * found["robust_accuracy"])
+    assert (found["stop"], found["checkpoint"], found["precision"]) == (True, "best", "float32")
+    assert found["step"] == json.loads((run / "status.json").read_text())["at"]
+    assert found["versions"]["dl"] == dlcli.__version__
+    assert (found["sources"], found["substitute"]) == ([], None)
     assert found["robust_accuracy"] < found["clean_accuracy"]
     pairs = load_file(run / "attacks/pgd-40-linf-eps0.1.safetensors")
     verdict = verify(pairs["clean"], pairs["adversarial"], eps=0.1, norm="linf")
@@ -101,11 +111,12 @@ def test_a_kill_and_another_start_give_the_same(dl, run, monkeypatch):
 def test_parts_of_another_attack_are_not_taken(dl, run):
     def folder(*words):
         from dlcli.arguments import run_and_config
-        from dlcli.verbs.assault import folder_of
+        from dlcli.verbs.assault import folder_of, identity
         from dlcli.verbs.victim import stage
 
         found, config = run_and_config("attack", [str(run), *words], None)
-        return folder_of(stage(found, config), config["attack"]["eps"])
+        scene = stage(found, config)
+        return folder_of(scene, identity(scene, config["attack"]["eps"]))
 
     first = folder("attack=pgd")
     assert folder("attack=pgd") == first
@@ -167,6 +178,45 @@ def test_pictures_made_with_other_nets_are_shown_to_the_run(dl, run):
     assert "it has the weights of" in err
 
 
+def test_two_attacks_of_one_name_leave_two_reports_and_the_same_command_the_same(dl, run):
+    """Everything that the name leaves out tells them apart: here the net that the pictures were made with, or n."""
+    two = next(Path("outputs/two").iterdir())
+    assert dl("train", "model=mlp", "data=digits", "epochs=1", "seed=2", "paths.outputs=outputs/three")[0] == 0
+    (three,) = Path("outputs/three").glob("*/*")
+    for words in ([f"transfer_from={two}"], [f"transfer_from={three}"], [f"transfer_from={three}", "n=30"]):
+        assert dl("attack", str(run), "attack=fgsm", "n=40", "checks=0", *words)[0] == 0
+    names = sorted(path.stem for path in run.glob("attack-*.json"))
+    assert names[0] == "attack-fgsm-transfer-linf-eps0.1"
+    assert len(names) == 3
+    reports = [json.loads((run / f"{name}.json").read_text()) for name in names]
+    assert sorted((report["through"], report["examples"]) for report in reports) == sorted(
+        [(str(two), 40), (str(three), 40), (str(three), 30)]
+    )
+    for report in reports:
+        assert report["name"] in ("fgsm-transfer-linf-eps0.1", f"fgsm-transfer-linf-eps0.1-{report['key'][:6]}")
+        assert (run / f"attacks/{report['name']}.safetensors").exists()
+        assert len(report["sources"]) == 1
+    assert dl("attack", str(run), "attack=fgsm", "n=40", "checks=0", f"transfer_from={three}")[0] == 0
+    assert sorted(path.stem for path in run.glob("attack-*.json")) == names
+
+
+def test_two_curves_of_one_name_are_both_kept(dl, run):
+    for n in (20, 30, 20):
+        assert dl("attack", str(run), "attack.eps=[0.05,0.1]", f"n={n}", "checks=0")[0] == 0
+    assert len(list(run.glob("attack-fgsm-linf-curve*.json"))) == 2
+    assert len(list(run.glob("attack-fgsm-linf-eps*.json"))) == 4
+
+
+def test_what_an_attack_learned_from_is_counted(dl, run):
+    code, out, _ = dl("attack", str(run), "attack=universal", "attack.passes=2", "n=20", "checks=0")
+    assert code == 0
+    found = report(run, "universal")
+    assert found["learning"]["queries"] == found["learning"]["gradients"]
+    assert found["learning"]["queries"] % 2 == 0
+    assert found["learning"]["queries"] > 200
+    assert f"learned from       {found['learning']['queries']} answers" in out
+
+
 def test_the_victims_gradient_is_never_asked_for_in_a_transfer(dl, run, monkeypatch):
     seen = []
     honest = attack_module.stage
@@ -191,6 +241,8 @@ def test_a_substitute_learns_from_labels_that_are_counted(dl, run):
     found = report(run, "pgd-40-substitute")
     assert found["labels_asked"] == 192  # 12 pictures, doubled four times: at most the 200 that are allowed
     assert found["success_rate"] > 0.05
+    assert found["substitute"] == {"queries": 200, "rounds": 5, "passes": 10}
+    assert len(found["sources"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -237,6 +289,100 @@ def test_an_attack_that_moves_the_weights_fails_the_command(dl, run, monkeypatch
     assert "the attack changed weights and buffers of the model" in err
 
 
+def test_an_attack_that_moves_the_weights_it_goes_through_fails_the_command(dl, run, monkeypatch):
+    honest = FGSM.search
+
+    def search(self, classifier, cases):
+        next(classifier.classifier.classifiers[0].parameters()).data.add_(1e-3)
+        return honest(self, classifier, cases)
+
+    monkeypatch.setattr(FGSM, "search", search)
+    other = next(Path("outputs/two").iterdir())
+    code, _, err = dl("attack", str(run), "n=20", "checks=0", f"transfer_from={other}")
+    assert code == 1
+    assert "changed weights and buffers of a net that the pictures were made with" in err
+
+
+@pytest.mark.parametrize(
+    ("slip", "what"),
+    [
+        (lambda net: net.train(), "modes"),
+        (lambda net: torch.rand(1), "random streams"),
+        (lambda net: random.random(), "random streams"),
+        (lambda net: np.random.rand(), "random streams"),
+        (lambda net: next(net.parameters()).requires_grad_(False), "gradients"),
+    ],
+    ids=["modes", "torch", "python", "numpy", "gradients"],
+)
+def test_whatever_else_an_attack_changes_fails_the_command(dl, run, monkeypatch, slip, what):
+    honest = attack_module.make
+
+    def make(scene, *given):
+        made = honest(scene, *given)
+        slip(scene.victim)
+        return made
+
+    monkeypatch.setattr(attack_module, "make", make)
+    code, _, err = dl("attack", str(run), "n=20", "checks=0")
+    assert code == 1
+    assert f"the attack changed {what} of the model" in err
+
+
+@pytest.mark.parametrize("whose", ["victim", "source"])
+def test_a_net_in_train_mode_is_not_attacked(dl, run, monkeypatch, whose):
+    honest = attack_module.stage
+
+    def stage(*given):
+        scene = honest(*given)
+        net = scene.victim if whose == "victim" else scene.source.classifiers[0]
+        next(net.children()).train()
+        return scene
+
+    monkeypatch.setattr(attack_module, "stage", stage)
+    monkeypatch.setattr(assault_module, "compute", lambda *given: pytest.fail("attacked"))
+    other = next(Path("outputs/two").iterdir())
+    code, _, err = dl("attack", str(run), "n=20", *[f"transfer_from={other}"] * (whose == "source"))
+    assert code == 1
+    assert "in train mode" in err
+
+
+def test_clean_pictures_that_an_attack_paints_over_fail_the_command(dl, run, monkeypatch):
+    """The distance would be that to what it painted over."""
+
+    def search(self, classifier, cases):
+        cases.x.mul_(0.5)
+        return cases.x + 0.05
+
+    monkeypatch.setattr(FGSM, "search", search)
+    code, _, err = dl("attack", str(run), "n=20", "checks=0")
+    assert code == 1
+    assert "not those of the data set" in err
+
+
+def test_a_target_that_every_example_has_is_refused_before_the_attack(dl, run, monkeypatch):
+    assert dl("attack", str(run), "n=1", "checks=0")[0] == 0
+    (path,) = (run / "attacks").glob("*.safetensors")
+    label = load_file(path)["labels"].item()
+    monkeypatch.setattr(assault_module, "compute", lambda *given: pytest.fail("attacked"))
+    code, _, err = dl("attack", str(run), "n=1", "attack=pgd", f"attack.target={label}")
+    assert code == 2
+    assert f"attack.target={label}: the true class of every example" in err
+
+
+def test_tensorboard_has_the_numbers_and_the_picture_of_an_attack(dl, run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert dl("attack", str(run), "n=20", "checks=0")[0] == 0
+    events = EventAccumulator(str(run))
+    events.Reload()
+    found, name = report(run, "fgsm"), "attack/fgsm-linf-eps0.1"
+    for key in ("clean_accuracy", "robust_accuracy", "success_rate"):
+        (event,) = events.Scalars(f"{name}/{key}")
+        assert event.value == pytest.approx(found[key])
+        assert event.step == found["step"]
+    assert name in events.Tags()["images"]
+
+
 def test_a_net_that_is_always_wrong_has_nothing_to_win(dl, run, monkeypatch):
     from dlcli.models.classifier import Classifier
 
@@ -244,4 +390,7 @@ def test_a_net_that_is_always_wrong_has_nothing_to_win(dl, run, monkeypatch):
     monkeypatch.setattr(Classifier, "forward", lambda self, x: -honest(self, x))
     code, out, _ = dl("attack", str(run), "n=20", "checks=0")
     assert code == 0
-    assert "no example was there to win" in out or "0.00 %" in out
+    assert "no example was there to win" in out
+    found = report(run, "fgsm")
+    assert (found["attacked"], found["skipped"], found["success_rate"], found["clean_accuracy"]) == (0, 20, 0, 0)
+    assert found["right"] == 20 * "0"
