@@ -12,21 +12,29 @@ from dlcli.attacks.objective import margin
 
 
 class Cases(NamedTuple):
-    """Pictures, their classes, the classes that are wanted of them, and their numbers in the split."""
+    """Pictures, their classes, the classes that are wanted of them, and their numbers in the split.
+
+    loose: any wrong class will do; the targets only say where to look for one.
+    """
 
     x: Tensor  # (B, C, H, W) in [0, 1]
     y: Tensor  # (B,)
     target: Tensor | None  # (B,)
     numbers: Tensor  # (B,)
+    loose: bool = False
 
     def at(self, rows: Tensor) -> "Cases":
         """Return some of the examples; `rows` are numbers or a mask."""
         target = None if self.target is None else self.target[rows]
-        return Cases(self.x[rows], self.y[rows], target, self.numbers[rows])
+        return Cases(self.x[rows], self.y[rows], target, self.numbers[rows], self.loose)
 
     def margin(self, logits: Tensor) -> Tensor:
         """Return (B,) the margins of logits (B, classes); below 0 the attack has won."""
-        return margin(logits, self.y, self.target)
+        aimed = margin(logits, self.y, self.target)
+        if not self.loose:
+            return aimed
+        plain = margin(logits, self.y)
+        return torch.where(plain < 0, plain, aimed)
 
 
 class Best:

@@ -21,12 +21,12 @@ def pictures(low: float = 0.0, high: float = 1.0, seed: int = 0) -> Tensor:
     return low + (high - low) * torch.rand(COUNT, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
 
 
-def curved(classes: int = 5) -> nn.Module:
+def curved(classes: int = 5, sharpness: float = 3) -> nn.Module:
     """A random net with a hidden layer: curved enough for walks to go astray."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE, 24), nn.Tanh(), nn.Linear(24, classes)).eval()
-        net[1].weight.data *= 3
+        net[1].weight.data *= sharpness
         net[3].bias.data -= net(pictures(seed=5)).mean(0).detach()  # every class occurs
         return net
 

@@ -162,6 +162,24 @@ def test_the_intervals_of_apgd():
     assert sorted(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
 
 
+@pytest.mark.parametrize(
+    ("option", "size"), [("apgd_t", 0.05), ("pgd", 0.05), ("square", 0.01), ("onepixel", 1.0), ("deepfool", 0.1)]
+)
+def test_a_picture_on_the_way_to_a_target_counts_whatever_its_class(option, size):
+    """Aimed at all classes in turn, an attack wins whatever it has seen the net get wrong."""
+    net, x, seen = curved(sharpness=10), pictures(), []
+    y = net(x).argmax(1)
+    watched = lambda z: (seen.append(z.detach()), net(z))[1]  # noqa: E731
+    attack = configured(option, net, target="all", eps=size)
+    for i in range(COUNT):
+        seen.clear()
+        one = x[i : i + 1]
+        found = attack(watched, one, y[i : i + 1], INDEX[i : i + 1])
+        allowed = torch.cat(seen)
+        allowed = allowed[ball.distance(allowed - one, attack.norm) <= attack.eps + 1e-6]
+        assert wins(net, found, y[i]).item() == wins(net, allowed, y[i]).any().item()
+
+
 def test_autoattack_wins_whatever_its_parts_win():
     net, x = curved(), pictures()
     y = net(x).argmax(1)
