@@ -1,7 +1,8 @@
 """`dl attack -m`: one run under every combination of listed values; a table at the end, what failed said, all kept.
 
 `attacks/sweeps/NAME` of the run has a ledger as a sweep of trainings has, `sweep.csv`, and for each attack a folder
-`job-N` with its pairs, pictures and reports. The same command makes what is not there yet.
+`job-N` with its pairs, pictures and reports; `worst-case.json` has what all of them together leave. The same command
+makes what is not there yet.
 """
 
 import os
@@ -42,6 +43,7 @@ def onslaught(run: Run, words: Sequence[str]) -> None:
                 one(run, ledger, number)
         finally:
             summary.show(ledger)
+            together(ledger)
         summary.verdict(ledger)
 
 
@@ -71,3 +73,23 @@ def kept(run: Run, words: Sequence[str], out: Path) -> dict[str, float]:
         disk.write(out / f"{report['name']}.json", jsonfile.encode(report))
     worst = min(reports, key=lambda report: report["robust_accuracy"])
     return {name: worst[name] for name in TOLD}
+
+
+def together(ledger: Ledger) -> None:
+    """Print and keep what all attacks on the same pictures leave: a mean of worst cases, not the worst of the means."""
+    done = [number for number, row in ledger.rows().items() if row["state"] == "done"]
+    reports = [jsonfile.read(path) for number in done for path in sorted(ledger.folder.glob(f"job-{number}/*.json"))]
+    groups: dict[str, list[str]] = {}
+    for report in reports:
+        groups.setdefault(report["pictures"], []).append(report["right"])
+    found = [{"attacks": len(group), "examples": len(group[0]), "robust_accuracy": left(group)}
+             for group in groups.values() if len(group) > 1]  # fmt: skip
+    for group in found:
+        of = f"{group['attacks']} attacks on the same {group['examples']} examples"
+        print(f"all of these: robust accuracy {100 * group['robust_accuracy']:.2f} %, the worst case of each; {of}")
+    disk.write(ledger.folder / "worst-case.json", jsonfile.encode({"groups": found}))
+
+
+def left(rights: Sequence[str]) -> float:
+    """Return the share of the examples that the net gets right under every attack; each is a text of 0 and 1."""
+    return sum(set(example) == {"1"} for example in zip(*rights, strict=True)) / len(rights[0])

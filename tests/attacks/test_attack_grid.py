@@ -36,9 +36,27 @@ def test_a_grid_ends_in_a_table_and_keeps_every_report(dl, run):
     found = [json.loads(path.read_text())["robust_accuracy"] for path in sorted(place.glob("job-*/*.json"))]
     rows = [line.split(",") for line in (place / "sweep.csv").read_text().splitlines()]
     assert [float(row[rows[0].index("robust_accuracy")]) for row in rows[1:]] == found
+    whole = json.loads((place / "worst-case.json").read_text())["groups"]
+    assert [(group["attacks"], group["examples"]) for group in whole] == [(4, 20)]
+    assert whole[0]["robust_accuracy"] <= min(found)
     code, out, _ = dl(*words)
     assert code == 0
     assert "4 of them done before" in out
+    assert f"all of these: robust accuracy {100 * whole[0]['robust_accuracy']:.2f} %" in out
+
+
+def test_the_worst_case_is_taken_for_each_example_and_only_over_the_same_pictures(dl, run):
+    """Aimed at one class each, the attacks win different examples: together they leave less than any of them."""
+    words = ("attack", str(run), "-m", "attack=fgsm", "attack.eps=0.1", "attack.target=0,3,8", "checks=0", "n=40,60")
+    code, out, _ = dl(*words)
+    assert code == 0
+    (place,) = (run / "attacks/sweeps").glob("n-target-*")
+    reports = [json.loads(path.read_text()) for path in place.glob("job-*/*.json")]
+    for group in json.loads((place / "worst-case.json").read_text())["groups"]:
+        same = [report for report in reports if report["examples"] == group["examples"]]
+        assert group["attacks"] == len(same) == 3
+        assert group["robust_accuracy"] < min(report["robust_accuracy"] for report in same)
+    assert out.count("all of these") == 2
 
 
 def test_a_failure_ends_no_other_attack_and_the_same_command_tries_it_again(dl, run):
