@@ -20,7 +20,7 @@ from dlcli.attacks.best import Cases
 from dlcli.attacks.few import Places
 from dlcli.attacks.objective import Classifier, cross_entropy, read
 from dlcli.attacks.randomness import uniform
-from dlcli.attacks.threat import Attack, demand, demand_counts
+from dlcli.attacks.threat import Attack, demand, demand_counts, demand_room
 from dlcli.errors import ConfigError
 
 STRIDE, FLOOR = 0.2, 5.0  # the first step as a share of the ball, or of the box; later ones are shorter
@@ -43,6 +43,7 @@ class Learned(Attack):
     def fitted(self, classifier: Classifier, batches: Iterable[Any]) -> "Learned":
         """Return the attack with the change that it learned on batches with x and y."""
         known = [(batch.x.float(), batch.y) for batch in batches]
+        demand_room(self, known[0][0])
         if self.eps == 0:
             return replace(self, change=torch.zeros_like(known[0][0][:1]))
         change, first = self._begin(known[0][0]), 0

@@ -81,6 +81,7 @@ class Attack:
         """
         x, y, index = x.detach().float(), y.to(x.device), index.to(x.device)
         demand_pixels(x)
+        demand_room(self, x)
         if self.eps == 0 or len(x) == 0:
             return x.clone()
         with torch.autocast(x.device.type, enabled=False), torch.no_grad():
@@ -131,6 +132,14 @@ class Attack:
 def rivals(logits: Tensor, y: Tensor) -> Tensor:
     """Return the other classes (B, classes - 1), the likeliest first."""
     return logits.scatter(1, y.unsqueeze(1), -torch.inf).sort(dim=1, descending=True, stable=True).indices[:, :-1]
+
+
+def demand_room(attack: Attack, x: Tensor) -> None:
+    """Raise ConfigError if the ball is larger than the box, as it is where eps was meant for pixels up to 255."""
+    whole = {"l2": x[:1].numel() ** 0.5, "l1": float(x[:1].numel())}.get(attack.norm, torch.inf)
+    fits = len(x) == 0 or attack.bound == torch.inf or attack.bound <= whole
+    rule = f"at most {whole:.4g} in {attack.norm}, all pixels from black to white; for levels up to 255 divide by 255"
+    demand(fits, "eps", attack.eps, rule, f"{attack.bound / 255:.3g}")
 
 
 def demand_pixels(x: Tensor) -> None:

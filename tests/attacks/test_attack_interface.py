@@ -11,10 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from dlcli.attacks.ball import direction, length
+from dlcli.attacks.deepfool import DeepFool
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.noise import Noise
 from dlcli.attacks.objective import cross_entropy, margin, slope
 from dlcli.attacks.pgd import PGD
+from dlcli.attacks.shared import Universal
 from dlcli.batch import Images
 from dlcli.errors import ConfigError
 
@@ -24,6 +26,10 @@ QUICK = {"steps": 4, "searches": 2, "queries": 30, "passes": 2, "draws": 2, "sam
 X = torch.rand(5, 1, 3, 3, generator=torch.Generator().manual_seed(0))
 Y, INDEX = torch.tensor([0, 1, 2, 3, 0]), torch.arange(5)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(9, 4))
+
+
+def refusing(x):
+    pytest.fail("computed")
 
 
 def from_config(option: str, **changes):
@@ -147,6 +153,17 @@ def test_a_slope_counts_each_example_once_whatever_the_batch():
         (
             lambda: FGSM(eps=8.0),
             r"1 is the largest; divide by 255; for example attack.eps=0.0314",
+        ),
+        (
+            lambda: PGD(eps=128, norm="l2")(refusing, X, Y, INDEX),
+            r"attack\.eps=128 must be at most 3 in l2, all pixels from black to white; "
+            r"for levels up to 255 divide by 255; for example attack\.eps=0\.502",
+        ),
+        (lambda: PGD(eps=9.1, norm="l1")(refusing, X, Y, INDEX), r"attack\.eps=9\.1 must be at most 9 in l1"),
+        (lambda: DeepFool(eps=3.1)(refusing, X, Y, INDEX), r"attack\.eps=3\.1 must be at most 3 in l2"),
+        (
+            lambda: Universal(eps=9.0, norm="l2").fitted(refusing, [Images(X, Y)]),
+            r"attack\.eps=9\.0 must be at most 3 in l2",
         ),
         (lambda: FGSM(eps=None), r"attack\.eps=None must be a number"),
         (lambda: PGD(eps=0.1, norm="l0"), r"attack\.norm=l0 must be linf or l2 or l1"),
