@@ -1,6 +1,7 @@
 """Who is attacked, through whom, and on which pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from dlcli.data.loader import Loader
 from dlcli.data.serving import serve
 from dlcli.data.splits import pick
 from dlcli.engine.randomness import aside
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DlError
 from dlcli.model import Model
-from dlcli.run import Run, find
+from dlcli.run import Run, find, runs
 from dlcli.verbs.common import load_data, pick_device, revive, split_of
 
 PICTURE, MIMIC = "dlcli.nets.layers.Picture", "dlcli.nets.cnn.SmallCNN"  # a net that any victim can be mimicked by
+SHOWN = 5  # runs that are named in an advice
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,30 @@ def classifier(run: Run, config: dict[str, Any], device: torch.device) -> Any:
     """Return the model of a run, if it classifies pictures. Raises ConfigError."""
     kind = run.record["config"]["data"].get("kind")
     if kind != "images" or "classes" not in run.record["config"]["data"]:
-        raise ConfigError(
-            f"{run} was trained on {kind} data; attacks need a classifier of pictures, such as model=lenet"
-        )
-    model = revive(run, config["checkpoint"], device, config["plugins"])
-    if type(model).forward is Model.forward:
-        rule = type(model).__name__
-        raise ConfigError(f"{run} holds {rule}, which does not classify; attack a classifier, such as model=lenet")
-    return model
+        raise ConfigError(f"{run} was trained on {kind} data, not on pictures of classes; {advice(config)}")
+    if not classifies(run, config["plugins"]):
+        rule = run.record["config"]["model"]["_target_"].rpartition(".")[2]
+        raise ConfigError(f"{run} holds {rule}, which does not classify; {advice(config)}")
+    return revive(run, config["checkpoint"], device, config["plugins"])
+
+
+def classifies(run: Run, plugins: Iterable[str]) -> bool:
+    """Tell whether the rule of a run answers pictures with classes. Raises DlError for what is no run."""
+    data, name = run.record["config"]["data"], run.record["config"]["model"].get("_target_")
+    rule = build({"_target_": name, "_partial_": True}, plugins).func  # the class alone, with no net
+    return data.get("kind") == "images" and "classes" in data and getattr(rule, "forward", None) is not Model.forward
+
+
+def advice(config: dict[str, Any]) -> str:
+    """Name the newest runs that can be attacked."""
+    found: list[Run] = []
+    for run in reversed(runs(Path(config["paths"]["outputs"]))):
+        with suppress(DlError):  # what is damaged
+            found += [run] if classifies(run, config["plugins"]) else []
+        if len(found) == SHOWN:
+            break
+    names = ", ".join(str(run) for run in found)
+    return f"attack a classifier of pictures: {names or 'train one with `dl train model=lenet`'}"
 
 
 def surrogates(key: str, run: Run, victim: Any, config: dict[str, Any], device: torch.device) -> tuple[Any, str]:

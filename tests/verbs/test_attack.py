@@ -252,6 +252,7 @@ def test_a_substitute_learns_from_labels_that_are_counted(dl, run):
         (("attack.eps=[0.1,-1]",), 2, "attack.eps must be a number >= 0"),
         (("attack.eps=[]",), 2, "attack.eps must be"),
         (("attack.eps=8",), 2, "divide by 255"),
+        (("attack=pgd_l2", "attack.eps=128"), 2, "attack.eps=128 must be at most 28 in l2"),
         (("attack=pgd", "attack.steps=0"), 2, "attack.steps must be a whole number >= 1"),
         (("attack.norm=l3",), 2, "attack.norm=l3 must be linf or l2"),
         (("attack.target=10",), 2, "attack.target=10 must be a class below 10"),
@@ -266,6 +267,25 @@ def test_what_cannot_be_is_refused_in_a_line(dl, run, words, code, message):
     assert found == code
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_run_that_cannot_be_attacked_is_answered_with_those_that_can(dl, run, trained):
+    cured = "attack a classifier of pictures: "
+    for words, fault in (
+        (("model=vae", "data=digits8", "epochs=1"), "holds VAE, which does not classify"),
+        (("model=linear", "epochs=1"), "was trained on"),
+    ):
+        other = trained(*words)
+        (Path("outputs") / "broken" / "run").mkdir(parents=True, exist_ok=True)
+        Path("outputs/broken/run/run.json").write_text("{")
+        code, _, err = dl("attack", str(other), "paths.outputs=outputs")
+        assert code == 2
+        assert fault in err
+        for name in ("one", "two"):
+            assert str(next(Path(f"outputs/{name}").iterdir())) in err.partition(cured)[2]
+        assert str(other) not in err.partition(cured)[2]
+    code, _, err = dl("attack", str(other), "paths.outputs=elsewhere")
+    assert "train one with `dl train model=lenet`" in err
 
 
 def test_an_attack_that_leaves_its_ball_fails_the_command(dl, run, monkeypatch):
