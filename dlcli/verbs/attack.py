@@ -24,6 +24,7 @@ from dlcli.errors import ConfigError, DlError
 from dlcli.figures import robustness
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run
+from dlcli.verbs.again import again
 from dlcli.verbs.assault import Made, clear, folder_of, identity, make, method_of, sources
 from dlcli.verbs.evidence import apart, keep, name_of, tell
 from dlcli.verbs.victim import Stage, answers, stage
@@ -34,6 +35,8 @@ def attack(run: Run, config: dict[str, Any]) -> list[dict[str, Any]]:
 
     Raises DlError if a picture breaks the threat model, or the attack left the model other than it was.
     """
+    if config["pairs"] is not None:
+        return [again(run, config)]
     sizes = config["attack"]["eps"] if isinstance(config["attack"]["eps"], list) else [config["attack"]["eps"]]
     for eps in sizes:
         build(config["attack"] | {"eps": eps})  # refuses what is out of range before anything is computed
@@ -65,7 +68,7 @@ def assault(scene: Stage, eps: float | None, key: str, checked: bool) -> dict[st
     made = make(scene, method, folder_of(scene, key))
     seconds = time.perf_counter() - began
     name = name_of(scene, method, key)
-    made = keep(scene, name, made)  # from here on as it was saved
+    made = keep(scene, name, method, made, target)  # from here on as it was saved
     verdict = verify(made.clean, made.adversarial, eps=method.bound, norm=method.norm)
     before, after = (answers(scene, pictures) for pictures in (made.clean, made.adversarial))
     report = {

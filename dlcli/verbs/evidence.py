@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dlcli import jsonfile
+from dlcli import disk, jsonfile
 from dlcli.attacks.outcome import outcome
 from dlcli.attacks.threat import Attack
 from dlcli.attacks.verify import verify
-from dlcli.attacks.victim import likeness
+from dlcli.attacks.victim import fingerprint, likeness
+from dlcli.engine.checkpoint import decode, encode
 from dlcli.errors import DlError
 from dlcli.figures import adversarial as figure_of
 from dlcli.log import FOREVER, Log
@@ -58,19 +58,21 @@ def folder(stage: Stage) -> Path:
     return Path(stage.config["out"]) if stage.config["out"] else stage.run / "attacks"
 
 
-def keep(stage: Stage, name: str, made: Made) -> Made:
-    """Write the pairs, and return them as they stand in the file: what is reported is what was saved.
+def keep(stage: Stage, name: str, method: Attack, made: Made, target: Tensor | None) -> Made:
+    """Write the pairs with their threat model, and return them as they stand in the file: that is what is reported.
 
     Raises DlError unless the pictures that were attacked are still those of the data set.
     """
     path = folder(stage) / f"{name}.safetensors"
-    pairs = {"clean": made.clean.contiguous(), "adversarial": made.adversarial.contiguous(), "labels": made.labels}
+    threat = {"norm": method.norm, "eps": method.eps, "model": fingerprint(stage.victim)}
+    pairs = {"clean": made.clean, "adversarial": made.adversarial, "labels": made.labels}
+    wanted = {} if target is None else {"target": target}
     with writable(path.parent):
-        save_file(pairs, path)
-        saved = load_file(path)
+        disk.write(path, encode(pairs | wanted, threat))
+        saved, _ = decode(disk.read(path), path)
     if likeness([(saved["clean"], saved["labels"])]) != stage.likeness:
         raise DlError(f"{path}: its clean pictures and labels are not those of the data set; discard them")
-    return made._replace(**saved)
+    return made._replace(**{part: saved[part] for part in pairs})
 
 
 def tell(stage: Stage, name: str, report: dict[str, Any], made: Made, logits: tuple[Tensor, Tensor]) -> None:

@@ -144,7 +144,10 @@ def answers(scene: Stage, x: Tensor, whose: Any = None) -> Tensor:
 
     One answer for each picture, as whoever uses the net gets it: to average is a matter of the attack.
     """
-    net = scene.victim if whose is None else whose
-    with torch.no_grad(), aside(scene.config["seed"]):
-        parts = x.split(scene.config["batch"])
-        return torch.cat([read(net, part.to(scene.device)).cpu() for part in parts])
+    return read_all(scene.victim if whose is None else whose, x, scene.config, scene.device)
+
+
+def read_all(net: Any, x: Tensor, config: dict[str, Any], device: torch.device) -> Tensor:
+    """Return logits (B, classes) of pictures, on the CPU, batch by batch."""
+    with torch.no_grad(), aside(config["seed"]):
+        return torch.cat([read(net, part.to(device)).cpu() for part in x.split(config["batch"])])

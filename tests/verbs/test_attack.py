@@ -16,6 +16,7 @@ import dlcli.verbs.assault as assault_module
 import dlcli.verbs.attack as attack_module
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.verify import verify
+from dlcli.engine.checkpoint import decode, encode
 
 TRAINED: dict[str, Path] = {}
 
@@ -267,6 +268,49 @@ def test_what_cannot_be_is_refused_in_a_line(dl, run, words, code, message):
     assert found == code
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [("attack=pgd",), ("attack=fgsm", "attack.target=random"), ("attack=deepfool",)])
+def test_pairs_are_verified_and_shown_again_with_the_same_result(dl, run, words):
+    assert dl("attack", str(run), *words, "n=40", "checks=0")[0] == 0
+    (path,), (told,) = (run / "attacks").glob("*.safetensors"), run.glob("attack-*.json")
+    found, before = json.loads(told.read_text()), sorted(run.rglob("*"))
+    code, out, err = dl("attack", str(run), f"pairs={path}")
+    assert code == 0, err
+    assert "40 pairs" in out
+    assert "the weights that they were made for" in out
+    for key in ("clean_accuracy", "robust_accuracy", "success_rate"):
+        assert f"{key.replace('_', ' '):18} {100 * found[key]:.2f} %" in out
+    assert sorted(run.rglob("*")) == before
+    other = next(Path("outputs/two").iterdir())
+    code, out, _ = dl("attack", str(other), f"pairs={path}")
+    assert code == 0
+    assert "other weights than they were made for" in out
+
+
+def test_pairs_that_break_their_threat_model_or_are_damaged_are_refused_in_a_line(dl, run, trained):
+    assert dl("attack", str(run), "n=20", "checks=0")[0] == 0
+    (path,) = (run / "attacks").glob("*.safetensors")
+    content = path.read_bytes()
+    tensors, threat = decode(content, path)
+    far = encode(tensors | {"adversarial": tensors["clean"].roll(1, 0)}, threat)
+    torn = {"clean": tensors["clean"][:3]}
+    small = trained("model=mlp", "data=digits8", "epochs=1")
+    for made, where, code, message in (
+        (far, run, 1, "linf distance"),
+        (content[:-5], run, 3, "damaged"),
+        (content[:-1] + bytes([content[-1] ^ 1]), run, 3, "SHA-256"),
+        (encode(torn, threat), run, 3, "damaged"),
+        (encode(tensors | torn, threat), run, 3, "do not fit together"),
+        (encode(tensors, threat | {"eps": "0.1"}), run, 3, "do not fit together"),
+        (encode(tensors, {}), run, 3, "damaged"),
+        (b"", run, 3, "damaged"),
+        (content, small, 2, "pictures of shape"),
+    ):
+        Path("pairs").write_bytes(made)
+        found, _, err = dl("attack", str(where), "pairs=pairs")
+        assert (found, message in err, err.count("\n")) == (code, True, 1), err
+    assert dl("attack", str(run), "pairs=nowhere")[0] == 3
 
 
 def test_a_run_that_cannot_be_attacked_is_answered_with_those_that_can(dl, run, trained):
