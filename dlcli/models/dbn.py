@@ -38,7 +38,7 @@ class DBN(Classifier):
         mean_field: bool = True,
     ):
         super().__init__(net=net, classes=classes, names=names, smoothing=smoothing)
-        self.generator, self.stages = generator, stages
+        self.generator, self.stages, self.monitor = generator, stages, stages.monitor
         self.greedy = Greedy(generator, stages, steps, mean_field)
         self.memory = Memory(generator.shape)
         require_widths(net, "generator", generator.widths)

@@ -127,9 +127,10 @@ class Greedy:
         yield Update(torch.stack(sleep).sum(), "sleep")
 
     def errors(self, x: Tensor) -> dict[str, Tensor]:
-        """Return how badly each layer rebuilds its own input: the mean squared error of each example, (B,)."""
+        """Return the mean squared error with which all layers rebuild x, and each its own input, (B,) each."""
         path = self.net.path(x, len(self.net.recognition))
-        return {
+        rebuilt = self.net.layers[0].enter(self.net.decode(self.net.encode(x)))
+        return {RECONSTRUCTION: (rebuilt - path[0]).square().mean(1)} | {
             f"{RECONSTRUCTION} {i}": (layer.visible(layer.hidden(v)) - v).square().mean(1)
             for i, (layer, v) in enumerate(zip(self.net.layers, path, strict=True))
             if layer.weight.shape[1] == v.shape[1]  # the label units of a top layer are not given here

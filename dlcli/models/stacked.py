@@ -47,6 +47,7 @@ class StackedAutoencoder(Classifier):
         stages.refuse("updown", rule="StackedAutoencoder")
         require_widths(net, "autoencoders", autoencoders.widths)
         self.autoencoders, self.stages, self.corruption = autoencoders, stages, corruption
+        self.monitor = stages.monitor
         codes = "bernoulli" if autoencoders.activation == "sigmoid" else "gaussian"
         self.likelihoods = [likelihood, *[codes for _ in autoencoders.widths[1:]]]
         self.log_likelihoods = [losses.likelihood(name) for name in self.likelihoods]
@@ -107,7 +108,8 @@ class StackedAutoencoder(Classifier):
             f"{RECONSTRUCTION} {i}": (self.down(above, i) - below).square().mean(1)
             for i, (below, above) in enumerate(pairwise(path))
         }
-        return {**super().measure(batch), **errors}
+        rebuilt = self.autoencoders.normalize(self.rebuild(batch.x)).flatten(1)
+        return {**super().measure(batch), RECONSTRUCTION: (rebuilt - path[0]).square().mean(1), **errors}
 
     def score(self, measured: dict[str, Tensor]) -> dict[str, float]:
         return {**super().score(measured), **reconstructions(measured)}

@@ -22,7 +22,7 @@ from dlcli.model import Clock
 from dlcli.models.supervised import linear_layers
 
 ROW = 8  # pictures
-RECONSTRUCTION = "reconstruction"  # of the input of layer 0, 1, ..., in what is measured
+RECONSTRUCTION = "reconstruction"  # of the input by all layers together; with a number, by that layer of its own
 ROUNDING = 1e-9  # ten shares of 0.1 are a little less than 1
 
 
@@ -58,9 +58,19 @@ class Stages:
         layers = {f"layer{i}": share for i, share in enumerate(self.pretrain)}
         return {**layers, "updown": self.updown, "head": self.head, "model": self.model}
 
+    @property
+    def classify(self) -> bool:
+        """Whether a classifier on top learns in one of them."""
+        return bool(self.head or self.model)
+
+    @property
+    def monitor(self) -> str:
+        """The score that says which epoch was best."""
+        return "accuracy" if self.classify else RECONSTRUCTION
+
     def notes(self) -> list[str]:
         """Say what a classifier on top will lack."""
-        if self.head or self.model:
+        if self.classify:
             return []
         return [
             "the classifier learns in no stage, so its answers are those of random weights; for what is learned "
@@ -117,7 +127,7 @@ def inherit(net: nn.Module, layers: Iterable[tuple[Tensor, Tensor]]) -> None:
 
 
 def reconstructions(measured: dict[str, Tensor]) -> dict[str, float]:
-    """Return the mean error with which each layer rebuilds its own input."""
+    """Return the mean errors with which all layers rebuild the input, and each layer its own."""
     return {name: v.double().mean().item() for name, v in measured.items() if name.startswith(RECONSTRUCTION)}
 
 

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from dlcli.batch import Images, Table
+from dlcli.engine.stopping import Best
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
 from dlcli.models.dbn import DBN
@@ -330,3 +331,16 @@ def test_no_weight_is_stored_twice(make):
     assert isinstance(model, nn.Module)
     places = [value.data_ptr() for value in model.state_dict().values() if value.numel()]
     assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize(("shares", "monitor"), [({}, "reconstruction"), ({"head": 1.0}, "accuracy")])
+def test_what_is_watched_gets_better_in_the_last_stage(shares, monitor):
+    model, data = dbn(**{"head": 0.0, "model": 0.0} | shares), digits()
+    assert model.monitor == monitor
+    steps = 300
+    best = Best(monitor, monitor in model.rising)
+    for end in range(30, steps + 1, 30):
+        train(model, data, steps, end - 30, end)
+        with torch.no_grad():
+            best.improved(model.score(model.measure(Images(data.x[:300], data.y[:300])))[monitor], end)
+    assert best.step > steps * 2 // 3

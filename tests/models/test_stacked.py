@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from dlcli.batch import Images
 from dlcli.corruptions import Masking
+from dlcli.engine.stopping import Best
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
 from dlcli.models.stacked import StackedAutoencoder
@@ -175,3 +176,16 @@ def test_what_may_go_wrong_is_told_before_the_first_step():
     assert stacked().notes() == []
     with pytest.raises(ConfigError, match=r"stages\.updown=1: a StackedAutoencoder has no such stage"):
         stacked(stages=Stages(pretrain=[1, 1], updown=1))
+
+
+def test_without_labels_the_best_epoch_is_the_one_that_rebuilds_best():
+    model, data = stacked(stages=Stages(pretrain=[1, 1])), digits()
+    assert (model.monitor, stacked().monitor) == ("reconstruction", "accuracy")
+    best = Best(model.monitor, model.monitor in model.rising)
+    for end in range(30, 301, 30):
+        train(model, data, 300, end - 30, end)
+        with torch.no_grad():
+            scores = model.score(model.measure(data))
+        best.improved(scores[model.monitor], end)
+    assert best.step > 200
+    assert scores["reconstruction"] == pytest.approx((model.rebuild(data.x) - data.x).square().mean().item(), rel=1e-5)
