@@ -113,8 +113,8 @@ class Manifold(Labelled):
         return torch.cartesian_prod(line, line)[:n]
 
 
-@dataclass(frozen=True)
-class Gibbs:
+@dataclass(frozen=True, kw_only=True)
+class Gibbs(Labelled):
     """Run the chain of a Boltzmann machine for `steps` steps, from noise or from stored training examples.
 
     A machine reads `steps` and `start` and does the walking; the codes are where its hidden units start.
@@ -131,6 +131,18 @@ class Gibbs:
 
     def __call__(self, n: int, latent: int, encode: Encode | None = None) -> Tensor:
         return torch.rand(n, latent).round() if self.start == "noise" or encode is None else encode(n)
+
+
+def chain(sampler: Any, steps: int) -> Any:
+    """Return a chain of so many steps in place of the prior, which no Boltzmann machine has; others as they are."""
+    if not isinstance(sampler, Prior):
+        return sampler
+    if sampler.temperature != 1:
+        raise ConfigError(
+            f"sampler.temperature={sampler.temperature:g}: it scales codes from a prior, and a Boltzmann machine draws "
+            "by a chain at temperature 1; leave it out"
+        )
+    return Gibbs(steps=steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock, Model, Update
 from dlcli.models.partition import settings
-from dlcli.samplers import Gibbs, Prior
+from dlcli.samplers import Gibbs, Prior, chain, refuse_label
 
 MOST = 16  # units
 BURN_IN = 100  # sweeps from noise, where no sampler says how many
@@ -106,15 +106,16 @@ class BoltzmannLearning(Model):
             return {"loss": -self.log_likelihood(self.read(batch.x))}
 
     def sample(self, n: int, sampler: Any) -> Tensor:
-        if not isinstance(sampler, Gibbs | Prior):
+        refuse_label(sampler, self)
+        sampler = chain(sampler, BURN_IN)
+        if not isinstance(sampler, Gibbs):
             raise ConfigError(
                 f"sampler={type(sampler).__name__.lower()} walks between codes, and a Boltzmann machine has none; "
                 "use sampler=gibbs"
             )
-        sweeps = sampler.steps if isinstance(sampler, Gibbs) else BURN_IN
         noise = torch.rand(n, len(self.net.bias), device=self.chains.device).round()
-        start = noise if isinstance(sampler, Prior) or sampler.start == "noise" else self.running(n)
-        return self.net.anneal(start, sweeps, self.hottest)[:, : self.net.visible].view(-1, *self.shape)
+        start = noise if sampler.start == "noise" else self.running(n)
+        return self.net.anneal(start, sampler.steps, self.hottest)[:, : self.net.visible].view(-1, *self.shape)
 
     def running(self, n: int) -> Tensor:
         """Return where the chains of the training stand, again and again if they are fewer, (n, U)."""

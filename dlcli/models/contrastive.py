@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock, Model, Update
 from dlcli.models.partition import Annealing
-from dlcli.samplers import Gibbs, Prior
+from dlcli.samplers import Gibbs, chain, refuse_label
 
 KEPT = 500  # training examples that stay with the model
 BITS = 8  # units per example in the pseudo-likelihood of every epoch
@@ -189,8 +189,8 @@ class ContrastiveDivergence(Model):
         return self.net.leave(self.net.back(self.net.hidden(v), v, sampled=False), x.shape[1:])
 
     def sample(self, n: int, sampler: Any) -> Tensor:
-        if isinstance(sampler, Prior):
-            sampler = Gibbs(steps=BURN_IN)
+        refuse_label(sampler, self)
+        sampler = chain(sampler, BURN_IN)
         if not isinstance(sampler, Gibbs):
             return self.decode(sampler(n, len(self.net.hidden_bias), self.codes))
         v = self.net.walk(self.beginning(n, sampler.start), sampler.steps - 1)

@@ -20,6 +20,7 @@ from dlcli.models.classifier import Classifier
 from dlcli.models.greedy import Greedy, Memory
 from dlcli.models.stages import Stages, inherit, reconstructions, require_widths
 from dlcli.models.supervised import linear_layers
+from dlcli.samplers import refuse_label
 
 
 class DBN(Classifier):
@@ -82,4 +83,5 @@ class DBN(Classifier):
         return self.decode(self.generator.encode(x))
 
     def sample(self, n: int, sampler: Any) -> Tensor:
+        refuse_label(sampler, self)
         return self.greedy.sample(n, sampler, self.memory)

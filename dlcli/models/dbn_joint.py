@@ -11,7 +11,6 @@ model of (x, y). With the label units held, the net draws examples of a class. x
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
 from dlcli.models.greedy import Greedy, Memory
 from dlcli.models.stages import ROW, Stages, reconstructions
+from dlcli.samplers import Gibbs, Prior
 
 
 class JointDBN(Classifier):
@@ -64,7 +64,8 @@ class JointDBN(Classifier):
         return {**super().score(measured), **reconstructions(measured)}
 
     def show(self, batch: Any) -> dict[str, Tensor | str]:
-        return {**super().show(batch), **self.greedy.pictures(batch.x, self.memory, self.rows(ROW * self.classes))}
+        rows = self.asked(ROW * self.classes, Gibbs())
+        return {**super().show(batch), **self.greedy.pictures(batch.x, self.memory, rows)}
 
     def embed(self, batch: Any) -> Tensor:
         return self.net.encode(batch.x)
@@ -78,9 +79,15 @@ class JointDBN(Classifier):
         return self.decode(self.net.encode(x))
 
     def sample(self, n: int, sampler: Any) -> Tensor:
-        return self.greedy.sample(n, sampler, self.memory, self.rows(n))
+        if isinstance(sampler, Gibbs | Prior):
+            return self.greedy.sample(n, sampler, self.memory, self.asked(n, sampler))
+        if sampler.label is not None:
+            raise ConfigError(
+                f"sampler.label={sampler.label}: codes of a {type(self).__name__} hold their class already, so none "
+                "can be chosen between them; use sampler=gibbs"
+            )
+        return self.greedy.sample(n, sampler, self.memory)
 
-    def rows(self, n: int) -> Tensor:
-        """Return label units of so many examples: a row of the first class, a row of the second, and so on."""
-        device = next(self.parameters()).device
-        return self.units(torch.arange(n, device=device) // ROW % self.classes)
+    def asked(self, n: int, sampler: Any) -> Tensor:
+        """Return the label units of the classes that a sampler asks for, (n, C)."""
+        return self.units(sampler.labels(n, self.names).to(next(self.parameters()).device))

@@ -87,10 +87,7 @@ class DBNPerClass(Classifier):
         return self(batch.x)
 
     def sample(self, n: int, sampler: Any) -> Tensor:
-        """Draw a row of examples from the net of the first class, a row from the second, and so on."""
-        counts = [len(part) for part in torch.arange(n).split(ROW)]
-        rows = [
-            self.greedy[i % self.classes].sample(count, sampler, self.memories[i % self.classes])
-            for i, count in enumerate(counts)
-        ]
-        return torch.cat(rows)
+        """Draw from the net of each class as many examples as the sampler asks for, one class after the other."""
+        counts = sampler.labels(n, self.names).bincount(minlength=self.classes).tolist()
+        nets = zip(counts, self.greedy, self.memories, strict=True)
+        return torch.cat([greedy.sample(count, sampler, memory) for count, greedy, memory in nets if count])

@@ -20,7 +20,7 @@ from dlcli.errors import ConfigError
 from dlcli.model import Update
 from dlcli.models.contrastive import ContrastiveDivergence
 from dlcli.models.stages import RECONSTRUCTION, ROW, Now, Stages, beside
-from dlcli.samplers import Gibbs, Prior
+from dlcli.samplers import Gibbs, chain
 
 KEPT = 64  # training examples from which chains may start
 BURN_IN = 1000  # Gibbs steps where no sampler says how many
@@ -138,8 +138,7 @@ class Greedy:
 
     def sample(self, n: int, sampler: Any, memory: Memory, y: Tensor | None = None) -> Tensor:
         """Draw examples: Gibbs steps at the top from noise or kept examples, then one pass down."""
-        if isinstance(sampler, Prior):
-            sampler = Gibbs(steps=BURN_IN)
+        sampler = chain(sampler, BURN_IN)
         if not isinstance(sampler, Gibbs):
             return self.net.decode(sampler(n, self.net.widths[-1], lambda count: self.net.encode(memory.some(count))))
         units = self.net.up(memory.some(n), draw=True)

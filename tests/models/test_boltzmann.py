@@ -99,6 +99,11 @@ def test_samples_and_pictures_have_their_shapes():
     assert shown["samples"].shape == (64, 1, 3, 3)
     with pytest.raises(ConfigError, match=r"sampler=interpolation walks between codes, .* use sampler=gibbs"):
         model.sample(7, Interpolation())
+    for sampler in (Prior(label="1"), Gibbs(label="1")):
+        with pytest.raises(ConfigError, match=r"sampler\.label=1: BoltzmannLearning draws from no chosen class"):
+            model.sample(7, sampler)
+    with pytest.raises(ConfigError, match=r"sampler\.temperature=2: .* at temperature 1; leave it out"):
+        model.sample(7, Prior(temperature=2.0))
 
 
 def test_mistakes_are_told_in_one_line():

@@ -271,6 +271,15 @@ def test_mistakes_are_told_in_one_line():
             act(table(torch.tensor([[-1.0, 0, 3]])))
 
 
+def test_neither_class_nor_temperature_can_be_chosen():
+    model = ContrastiveDivergence(net=RBM(visible=3, hidden=2))
+    for sampler in (Prior(label=3), Gibbs(label=3), Interpolation(label=3)):
+        with pytest.raises(ConfigError, match=r"sampler\.label=3: ContrastiveDivergence draws from no chosen class"):
+            model.sample(2, sampler)
+    with pytest.raises(ConfigError, match=r"sampler\.temperature=0\.5: it scales codes from a prior.*leave it out"):
+        model.sample(2, Prior(temperature=0.5))
+
+
 def test_the_command_line_refuses_a_chain_of_no_steps(dl):
     code, _, err = dl("train", "model=rbm", "model.steps=0")
     assert code == 2

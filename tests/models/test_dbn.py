@@ -193,7 +193,7 @@ def test_the_joint_net_classifies_by_the_lowest_free_energy():
         model.net.top.free_energy(torch.cat([h, F.one_hot(torch.full((20,), c), 10).float()], dim=1)) for c in range(10)
     ]
     torch.testing.assert_close(model(x), -torch.stack(energies, dim=1))
-    labels = (torch.arange(80) // ROW) % 10
+    labels = torch.arange(80) // ROW
     drawn = model.sample(80, Gibbs(steps=100))
     assert drawn.shape == (80, *SHAPE)
     assert (model(drawn).argmax(1) == labels).double().mean() > 0.6
@@ -206,7 +206,7 @@ def test_one_net_per_class_learns_to_compare_their_free_energies():
     train(model, data, 400, rate=1e-2)
     assert accuracy(model, data) > 0.85
     drawn = model.sample(80, Gibbs(steps=100))
-    assert (model(drawn).argmax(1) == (torch.arange(80) // ROW) % 10).double().mean() > 0.7
+    assert (model(drawn).argmax(1) == torch.arange(80) // ROW).double().mean() > 0.7
     assert model.embed(Images(data.x[:5], data.y[:5])).shape == (5, 10)
 
 
@@ -229,6 +229,31 @@ def test_a_class_without_examples_is_told_in_one_line():
     later = Clock(1, 20, epoch=1)
     with pytest.raises(DataError, match="class 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
         next(per_class().updates(data, later))
+
+
+@pytest.mark.parametrize("make", [lambda: joint([96]), per_class])
+def test_all_classes_are_drawn_in_equal_shares_or_the_chosen_one(make):
+    model, data = make(), digits()
+    train(model, data, 500, rate=2e-2)
+    usual = model(model.sample(model.usual, Gibbs(steps=60))).argmax(1)
+    asked = Gibbs().labels(model.usual, model.names)
+    assert asked.unique().tolist() == list(range(10))
+    assert (usual == asked).double().mean() > 0.5
+    threes = model.sample(20, Gibbs(steps=60, label=3))
+    assert (model(threes).argmax(1) == 3).double().mean() > 0.6
+    for wrong in (Gibbs(label="ten"), Prior(label="ten")):
+        with pytest.raises(ConfigError, match=r"sampler\.label=ten: no such class; .*classes: 0, 1, 2"):
+            model.sample(4, wrong)
+    with pytest.raises(ConfigError, match=r"sampler\.temperature=0\.7"):
+        model.sample(4, Prior(temperature=0.7))
+
+
+def test_where_no_class_can_be_chosen_that_is_told():
+    with pytest.raises(ConfigError, match=r"sampler\.label=3: DBN draws from no chosen class"):
+        dbn().sample(4, Gibbs(label=3))
+    with pytest.raises(ConfigError, match=r"sampler\.label=3: codes of a JointDBN hold their class .* sampler=gibbs"):
+        joint().sample(4, Interpolation(label=3))
+    assert joint().sample(4, Interpolation(steps=4)).shape == (4, *SHAPE)
 
 
 @pytest.mark.parametrize("make", [dbn, joint, per_class])

@@ -73,3 +73,26 @@ def test_no_file_of_samples_is_lost(tmp_path):
         "prior-seed0.safetensors": b"a", "prior-seed0.png": b"1", "prior-seed0-2.safetensors": b"a",
         "prior-seed0-2.png": b"2", "prior-seed0-3.safetensors": b"b", "prior-seed0-3.png": b"3",
     }  # fmt: skip
+
+
+def test_a_deep_belief_net_draws_each_class_or_the_chosen_one(dl, trained):
+    few = ("data=digits8", "epochs=3", "model.net.widths=[16]", "model.stages.pretrain=[1]", "model.stages.updown=0")
+    trained("model=dbn_joint", *few)
+    assert dl("sample", "n=20")[0] == 0
+    assert samples("prior-seed0").shape == (20, 1, 8, 8)
+    assert dl("sample", "n=20", "sampler.label=3")[0] == 0
+    assert not samples("prior-seed0-2").equal(samples("prior-seed0"))
+    assert dl("sample", "n=20", "sampler=gibbs", "sampler.label=3")[0] == 0
+    assert samples("gibbs-seed0").equal(samples("prior-seed0-2"))
+    code, _, err = dl("sample", "sampler.temperature=0.5")
+    assert (code, "sampler.temperature=0.5: it scales codes from a prior" in err) == (2, True)
+
+
+def test_a_deep_belief_net_draws_whatever_it_has_seen(dl, trained):
+    trained("model=dbn", "data=digits8", "epochs=6", "model.generator.widths=[16,16]")
+    assert dl("sample", "n=8", "sampler=gibbs", "sampler.steps=50", "sampler.start=examples")[0] == 0
+    drawn = samples("gibbs-seed0")
+    assert drawn.shape == (8, 1, 8, 8)
+    assert 0 <= drawn.min() < drawn.max() <= 1
+    code, _, err = dl("sample", "sampler.label=3")
+    assert (code, "DBN draws from no chosen class" in err) == (2, True)
