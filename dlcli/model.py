@@ -72,6 +72,10 @@ class Model(nn.Module):
         """Say before the first step what may go wrong with the chosen values, and the cure, one line each."""
         return []
 
+    def ahead(self, clock: Clock) -> list[str]:
+        """Name the stages of learning that have not begun; until the last has, no score says when to stop."""
+        return []
+
     def measure(self, batch: Any) -> dict[str, Tensor]:
         """Return named values, each with one entry per example."""
         return {"loss": self.loss(batch).expand(batch.size)}

@@ -302,6 +302,15 @@ def test_a_deadline_of_nothing_still_ends_well(dl):
     assert dl("train", "data=iris", "max_time=1.0e-9")[0] == 0
 
 
+def test_a_deadline_names_the_stages_that_were_not_reached(dl):
+    small = ("data=digits8", "model=dbn", "model.generator.widths=[16,16]", "epochs=6")
+    code, out, _ = dl("train", *small, "max_time=1.0e-9")
+    assert (code, "time was up before layer1, head, model; go on: dl train resume=" in out) == (0, True)
+    code, out, err = dl("train", f"resume={newest()}", "max_time=null")
+    assert (code, "time was up" in out) == (0, False), err
+    assert "accuracy" in out
+
+
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(dl):
     assert dl("train", *QUICK, "save.steps=1")[0] == 0
     newer, older = sorted((newest() / "checkpoints").glob("step-*"), key=lambda path: -path.stat().st_mtime_ns)

@@ -216,9 +216,11 @@ class Engine:
         """Note the scores of an epoch, remember the weights if they are the best, and go on to the next."""
         if self.best.monitor not in scores:
             raise ConfigError(f"monitor={self.best.monitor}: no such score; the model has {', '.join(scores)}")
-        if self.best.improved(scores[self.best.monitor], self.clock.step):
+        counts = not self.model.ahead(self.clock)
+        if self.best.improved(scores[self.best.monitor], self.clock.step, counts):
             self.best_weights = self.weights()
-        self.schedule.observe(-self.best.sign * scores[self.best.monitor])  # the lower the better
+        if counts:
+            self.schedule.observe(-self.best.sign * scores[self.best.monitor])  # the lower the better
         if self.log:
             self.log.scalars({f"valid/{name}": value for name, value in scores.items()}, self.clock.step)
         if not early:

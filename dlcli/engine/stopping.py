@@ -16,12 +16,15 @@ class Best:
         self.waited = 0
         self.seen = 0  # the step of the last score, good or bad
 
-    def improved(self, score: float, step: int) -> bool:
-        """Take in the score of an epoch. A score that is no number is never the best; of equal ones the first is."""
+    def improved(self, score: float, step: int, counts: bool = True) -> bool:
+        """Take in the score of an epoch. A score that is no number is never the best; of equal ones the first is.
+
+        Patience waits for nothing while an epoch does not count.
+        """
         better = math.isfinite(score) and (self.score is None or self.sign * score > self.sign * self.score)
         if better:
             self.score, self.step = score, step
-        self.waited, self.seen = 0 if better else self.waited + 1, step
+        self.waited, self.seen = self.waited + 1 if counts and not better else 0, step
         return better
 
     @property

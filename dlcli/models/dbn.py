@@ -52,6 +52,9 @@ class DBN(Classifier):
         head = linear_layers(self.net)[-1]
         return {**self.greedy.players(), "head": head.parameters(), "model": self.net.parameters()}
 
+    def ahead(self, clock: Clock) -> list[str]:
+        return self.stages.ahead(clock)
+
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         now = self.stages.now(clock)
         if now.name in ("head", "model"):

@@ -49,6 +49,9 @@ class JointDBN(Classifier):
     def players(self) -> dict[str, Any]:
         return self.greedy.players()
 
+    def ahead(self, clock: Clock) -> list[str]:
+        return self.stages.ahead(clock)
+
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         self.memory.keep(batch.x)
         yield from self.greedy.updates(batch.x, self.stages.now(clock), self.units(batch.y))

@@ -47,6 +47,9 @@ class DBNPerClass(Classifier):
         layers = {name: [p for own in each for p in own[name]] for name in each[0] if name.startswith("layer")}
         return {**layers, "head": self.net.norm.parameters()}
 
+    def ahead(self, clock: Clock) -> list[str]:
+        return self.stages.ahead(clock)
+
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         now = self.stages.now(clock)
         if clock.epoch or now.name == "head":

@@ -69,6 +69,9 @@ class StackedAutoencoder(Classifier):
         layers = {f"layer{i}": [*layer.parameters(), *decoder.parameters()] for i, (layer, decoder) in enumerate(pairs)}
         return {**layers, "head": linear_layers(self.net)[-1].parameters(), "model": self.net.parameters()}
 
+    def ahead(self, clock: Clock) -> list[str]:
+        return self.stages.ahead(clock)
+
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         now = self.stages.now(clock)
         if now.layer is None:

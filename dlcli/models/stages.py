@@ -91,21 +91,28 @@ class Stages:
             if self.shares[name]:
                 raise ConfigError(f"model.stages.{name}={self.shares[name]:g}: a {rule} has no such stage; give it 0")
 
+    def spans(self, steps: int) -> dict[str, range]:
+        """Return the steps of each stage in a run of so many."""
+        whole = sum(self.shares.values())
+        ends = [ceil(end * steps / whole * (1 - ROUNDING)) for end in accumulate(self.shares.values())]
+        return dict(zip(self.shares, map(range, [0, *ends], ends), strict=True))
+
+    def ahead(self, clock: Clock) -> list[str]:
+        """Name the stages that have not begun."""
+        return [name for name, span in self.spans(clock.steps).items() if span and span.start >= clock.step]
+
     def now(self, clock: Clock) -> Now:
         """Return the stage of a batch. Raises ConfigError if the run is too short for one of them."""
-        shares = self.shares
-        whole = sum(shares.values())
-        ends = [ceil(end * clock.steps / whole * (1 - ROUNDING)) for end in accumulate(shares.values())]
-        begins = [0, *ends[:-1]]
-        for (name, share), begin, end in zip(shares.items(), begins, ends, strict=True):
-            if share and begin == end:
+        shares, spans = self.shares, self.spans(clock.steps)
+        for name, share in shares.items():
+            if share and not spans[name]:
                 raise ConfigError(
-                    f"model.stages: {name} with the share {share:g} of {whole:g} gets none of the {clock.steps} steps "
-                    "of the run; train for more epochs, or give it a larger share"
+                    f"model.stages: {name} with the share {share:g} of {sum(shares.values()):g} gets none of the "
+                    f"{clock.steps} steps of the run; train for more epochs, or give it a larger share"
                 )
-        place = sum(clock.step >= end for end in ends)
+        place, (name, span) = next(item for item in enumerate(spans.items()) if clock.step in item[1][1])
         layer = place if place < len(self.pretrain) else None
-        return Now(list(shares)[place], layer, clock.step == begins[place], clock.step == ends[place] - 1)
+        return Now(name, layer, clock.step == span.start, clock.step == span.stop - 1)
 
 
 def require_widths(net: nn.Module, source: str, widths: Sequence[int]) -> None:

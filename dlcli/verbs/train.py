@@ -205,6 +205,10 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     )
     log.say(f"done     {engine.clock.step} steps in {clock(seconds)}")
     log.say(f"best     step {engine.best.step}: {brief(scores, engine.best.monitor)}")
+    if missed := engine.model.ahead(engine.clock):
+        log.say(
+            f"warning  time was up before {', '.join(missed)}; go on: dl train resume={quote(str(run))} max_time=null"
+        )
     if setup.config["overfit"]:
         log.say("overfit  the loss above should be next to nothing; if it is not, look for a fault in model or data")
     log.say("files    run.json report.json scalars.csv figures/ checkpoints/")

@@ -13,7 +13,7 @@ from dlcli.engine.pieces import cut
 from dlcli.engine.precision import Precision
 from dlcli.errors import ConfigError, DivergedError, OutOfMemoryError
 from dlcli.model import Model, Update
-from dlcli.schedules import Linear
+from dlcli.schedules import Linear, Plateau
 
 ADAM = functools.partial(torch.optim.Adam, lr=1e-2)
 CPU = torch.device("cpu")
@@ -332,6 +332,22 @@ def test_patience_stops_and_the_best_epoch_is_kept():
     run = engine(Scripted(), epochs=6, patience=3)
     run.fit(batches(2), batches(1))
     assert (run.best.score, run.best.step, run.clock.epoch) == (1.0, 4, 5)
+
+
+def test_patience_and_plateau_wait_for_the_last_stage():
+    class Staged(Plain):
+        def ahead(self, clock):
+            return ["head"] if clock.step < 8 else []  # four epochs
+
+        def score(self, measured):
+            return {"loss": 1.0}
+
+    schedule = Plateau(patience=0, factor=0.5)
+    run = Engine(Staged(), ADAM, settings=Settings(epochs=9, patience=2), precision=Precision(CPU), schedule=schedule)
+    factors = []
+    run.fit(batches(2), batches(1), epoch_end=lambda scores: factors.append(schedule.memory["scale"]))
+    assert (run.best.step, run.clock.epoch) == (2, 5)
+    assert factors == [1.0, 1.0, 1.0, 1.0, 0.5]
 
 
 def test_looking_at_a_model_does_not_change_its_training():

@@ -32,6 +32,13 @@ def test_every_stage_begins_and_ends_once_in_order(steps):
     assert [now.layer for now in nows] == sorted(now.layer for now in nows)
 
 
+def test_stages_are_ahead_until_their_first_step():
+    stages = Stages(pretrain=[1, 0], head=1, model=2)  # steps 0, 1 and 2..3 of four
+    found = [stages.ahead(Clock(step, 4)) for step in range(5)]
+    assert found == [["layer0", "head", "model"], ["head", "model"], ["model"], [], []]
+    assert [stages.now(Clock(step, 4)).begins for step in range(4)] == [True, True, True, False]
+
+
 def test_a_share_of_zero_leaves_a_stage_out():
     assert set(names(Stages(pretrain=[0, 1], updown=0, model=1), 10)) == {"layer1", "model"}
     assert set(names(Stages(pretrain=[0, 0], model=1), 10)) == {"model"}
