@@ -116,12 +116,12 @@ class Greedy:
             self.write(top, awake[-1] if y is None else torch.cat([awake[-1], y], dim=1))
         yield Update(None, f"layer{top}")
         wake = [
-            surprise(layer.visible_input(above), below)
+            layer.surprise(below, layer.visible_input(above)).sum() / len(x)
             for layer, (below, above) in zip(net.layers[:-1], pairwise(awake), strict=True)
         ]
         yield Update(torch.stack(wake).sum(), "wake")
         sleep = [
-            surprise(layer(below), above)
+            F.binary_cross_entropy_with_logits(layer(below), above, reduction="sum") / len(x)
             for layer, (below, above) in zip(net.recognition, pairwise(dream), strict=True)
         ]
         yield Update(torch.stack(sleep).sum(), "sleep")
@@ -156,8 +156,3 @@ class Greedy:
             "reconstruction": beside(x, self.net.decode(self.net.encode(x))),
             "samples": self.sample(count, Gibbs(steps=SHOWN), memory, y).clamp(0, 1),
         }
-
-
-def surprise(logits: Tensor, drawn: Tensor) -> Tensor:
-    """Return the mean over the batch of -log p(drawn), p the Bernoulli probabilities of independent units."""
-    return F.binary_cross_entropy_with_logits(logits, drawn, reduction="sum") / len(drawn)

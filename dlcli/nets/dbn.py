@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.nets.layers import exact
-from dlcli.nets.rbm import RBM, bernoulli, stack
+from dlcli.nets.rbm import RBM, GaussianRBM, bernoulli
 
 
 class LabelRBM(RBM):
@@ -189,3 +189,15 @@ class FreeEnergies(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         return self.norm(-torch.stack([member.free_energy(x) for member in self.members], dim=1))
+
+
+def stack(
+    *, visible: int, widths: Sequence[int], scale: float = 0.01, bias: float = 0.0, gaussian: bool = False
+) -> nn.ModuleList:
+    """Return RBMs on top of each other: the hidden units of one are the visible units of the next."""
+    sizes = [visible, *widths]
+    kinds = [GaussianRBM if gaussian and i == 0 else RBM for i in range(len(widths))]
+    return nn.ModuleList(
+        kind(visible=below, hidden=above, scale=scale, bias=bias)
+        for kind, below, above in zip(kinds, sizes, sizes[1:], strict=False)
+    )

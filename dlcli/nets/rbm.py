@@ -119,6 +119,10 @@ class RBM(nn.Module):
         """Draw visible units whose input is `a`."""
         return bernoulli(self.mean(a))
 
+    def surprise(self, v: Tensor, a: Tensor) -> Tensor:
+        """Return -log p(v | h) of each visible unit, `a` its input, (B, V) -> (B, V)."""
+        return F.binary_cross_entropy_with_logits(a, v, reduction="none")
+
     def rest(self, v: Tensor) -> Tensor:
         """Return the part of the energy that knows no parameter, (B, V) -> (B,)."""
         return v.new_zeros(len(v))
@@ -165,6 +169,9 @@ class GaussianRBM(RBM):
 
     def draw(self, a: Tensor) -> Tensor:
         return a + torch.randn_like(a)
+
+    def surprise(self, v: Tensor, a: Tensor) -> Tensor:
+        return 0.5 * ((v - a).square() + math.log(2 * math.pi))
 
     def rest(self, v: Tensor) -> Tensor:
         return 0.5 * v.square().sum(1)
@@ -235,15 +242,3 @@ def difference(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
 def bernoulli(p: Tensor) -> Tensor:
     """Draw 0 or 1 with probability `p` of a one; several times faster than `torch.bernoulli`."""
     return torch.rand_like(p).lt_(p)
-
-
-def stack(
-    *, visible: int, widths: Sequence[int], scale: float = 0.01, bias: float = 0.0, gaussian: bool = False
-) -> nn.ModuleList:
-    """Return RBMs on top of each other: the hidden units of one are the visible units of the next."""
-    sizes = [visible, *widths]
-    kinds = [GaussianRBM if gaussian and i == 0 else RBM for i in range(len(widths))]
-    return nn.ModuleList(
-        kind(visible=below, hidden=above, scale=scale, bias=bias)
-        for kind, below, above in zip(kinds, sizes, sizes[1:], strict=False)
-    )

@@ -170,6 +170,20 @@ def test_the_gradient_of_the_wake_phase_is_the_delta_rule():
     assert next(updates, None) is None
 
 
+def test_the_wake_phase_of_real_units_moves_their_mean_towards_the_data():
+    net, x = DeepBelief(shape=SHAPE, widths=[12, 9], scale=0.5, gaussian=True), 3 * digits().x[:16] - 1
+    greedy = Greedy(net, Stages(pretrain=[1, 1], updown=1))
+    torch.manual_seed(3)
+    h = net.path(x, 1, draw=True)[1]
+    a = net.layers[0].visible_input(h)
+    torch.manual_seed(3)
+    _, wake, _ = greedy.updown(x)
+    expected = -torch.distributions.Normal(a, 1.0).log_prob(x.flatten(1)).sum(1).mean()
+    torch.testing.assert_close(wake.loss, expected)
+    (bias,) = torch.autograd.grad(wake.loss, [net.layers[0].visible_bias])
+    torch.testing.assert_close(bias, (a - x.flatten(1)).mean(0))
+
+
 def test_up_down_training_makes_the_net_rebuild_better():
     data = digits()
     ends = []

@@ -6,7 +6,8 @@ import torch
 from dlcli.errors import ConfigError
 from dlcli.models.partition import settings
 from dlcli.nets.boltzmann import Boltzmann
-from dlcli.nets.rbm import RBM, ConditionalRBM, GaussianRBM, bernoulli, stack
+from dlcli.nets.dbn import stack
+from dlcli.nets.rbm import RBM, ConditionalRBM, GaussianRBM, bernoulli
 
 KINDS = {
     "binary": lambda: RBM(visible=6, hidden=4, scale=0.5),
@@ -167,3 +168,13 @@ def test_clamped_units_stay_and_annealing_ends_at_the_machine_itself(monkeypatch
     monkeypatch.setattr(Boltzmann, "sweep", lambda self, s, temperature, clamped: seen.append(temperature) or s)
     net.anneal(s, 4, hottest=8.0)
     assert seen == pytest.approx([8, 4, 2, 1])
+
+
+def test_the_surprise_of_units_is_that_of_torchs_distributions():
+    binary, real = RBM(visible=6, hidden=4), GaussianRBM(visible=6, hidden=4)
+    v, a = torch.rand(5, 6).round(), torch.randn(5, 6)
+    torch.testing.assert_close(binary.surprise(v, a), -torch.distributions.Bernoulli(logits=a).log_prob(v))
+    torch.testing.assert_close(real.surprise(a, v), -torch.distributions.Normal(v, 1.0).log_prob(a))
+    for layer in (binary, real):  # the same in one sum, as in the free energy of a deep belief net
+        whole = layer.rest(v) - (v * a).sum(1) + layer.log_sum(a)
+        torch.testing.assert_close(layer.surprise(v, a).sum(1), whole)
