@@ -47,6 +47,12 @@ class VQVAE(Model):
         self.log_likelihood = losses.likelihood(likelihood, scale)
         self.commitment = commitment
 
+    @property
+    def bits(self) -> int:
+        """How many bits the codes of a picture take, h w ceil(log2 K); one each at least."""
+        height, width = self.prior.grid
+        return height * width * max(1, (len(self.codebook.vectors) - 1).bit_length())
+
     def players(self) -> dict[str, Iterable]:
         nets = [self.encoder, self.decoder, self.codebook]
         return {"model": [p for net in nets for p in net.parameters()], "prior": self.prior.parameters()}
