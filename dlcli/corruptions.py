@@ -2,7 +2,8 @@
 
     Gaussian       x + std * noise, clipped to [0, 1]: added to every number
     Masking        a share of the numbers becomes 0 (Vincent et al. 2008): missing values
-    SaltAndPepper  a share of the numbers becomes 0 or 1, whichever a coin says (Vincent et al. 2010, JMLR 11)
+    SaltAndPepper  a share of the numbers becomes 0 or 1, whichever a coin says (Vincent et al. 2010, JMLR 11); of other
+                   numbers than pixels, the least or the greatest of the batch
     Blocks, Lines  squares or lines are lost; the mean of what is left fills them (Pathak et al. 2016, arXiv:1604.07379)
     Grey           red, green and blue become their brightness
     Coarse         the mean of each factor x factor square, brought back to full size by bicubic interpolation, as in
@@ -12,7 +13,8 @@ Each takes x (B, ...) or pictures (B, C, H, W) and returns the same shape, so th
 restoration to beat: the noisy picture itself, the holes filled with a mean, the bicubic enlargement.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +31,10 @@ class Corruption:
     @property
     def changes(self) -> bool:
         return True
+
+    def unbounded(self) -> Self:
+        """Return the same corruption for numbers of any size, not pixels in [0, 1]."""
+        return self
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the corrupted x, in its shape."""
@@ -58,6 +64,9 @@ class Gaussian(Corruption):
     def changes(self) -> bool:
         return self.std != 0
 
+    def unbounded(self) -> Self:
+        return replace(self, clip=False)
+
     def __call__(self, x: Tensor) -> Tensor:
         noisy = x + self.std * torch.randn_like(x)
         return noisy.clamp_(0, 1) if self.clip else noisy
@@ -79,17 +88,22 @@ class Masking(Corruption):
 
 @dataclass(frozen=True, kw_only=True)
 class SaltAndPepper(Corruption):
-    """Set a random share of the numbers to black or white."""
+    """Set a random share of the numbers to black or white, 0 or 1 where they are `pixels`."""
 
     share: float = 0.25
+    pixels: bool = True
 
     @property
     def changes(self) -> bool:
         return self.share != 0
 
+    def unbounded(self) -> Self:
+        return replace(self, pixels=False)
+
     def __call__(self, x: Tensor) -> Tensor:
+        black, white = (x.new_zeros(()), x.new_ones(())) if self.pixels else x.aminmax()
         chance = torch.rand_like(x)
-        return torch.where(chance < self.share, (chance < self.share / 2).to(x.dtype), x)
+        return torch.where(chance < self.share, torch.where(chance < self.share / 2, white, black), x)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,17 @@ def test_masking_and_salt_and_pepper_touch_the_share_that_is_said():
     assert torch.equal(peppered[same], x[same])
 
 
+def test_numbers_that_are_no_pixels_are_corrupted_on_their_own_scale():
+    x = 9 * torch.rand(50, 40) - 2
+    torch.manual_seed(1)
+    found = Gaussian(std=0.4).unbounded()(x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(found, x + 0.4 * torch.randn_like(x))
+    spoiled = SaltAndPepper(share=0.5).unbounded()(x)
+    assert set(spoiled[spoiled != x].tolist()) == {x.min().item(), x.max().item()}
+    assert Masking().unbounded() == Masking()
+
+
 def test_a_block_is_a_square_filled_with_the_mean_of_the_rest():
     x = torch.rand(6, 3, 20, 30)
     spoiled = Blocks(count=1, size=7)(x)

@@ -142,3 +142,8 @@ def quality(guess: Tensor, x: Tensor) -> dict[str, Tensor]:
 def changes(corruption: Any) -> bool:
     """Tell whether what comes out of a corruption differs from what goes in; a function of one's own is taken to."""
     return getattr(corruption, "changes", corruption is not None)
+
+
+def unbounded(corruption: Any) -> Any:
+    """Return a corruption for numbers that need not lie in [0, 1]; a function of one's own as it is."""
+    return corruption.unbounded() if hasattr(corruption, "unbounded") else corruption

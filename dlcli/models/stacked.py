@@ -5,7 +5,8 @@
     3  model                everything by backpropagation: cross-entropy with label smoothing
 
 p is that of independent bits, whose targets lie in [0, 1] (`likelihood` bernoulli; sigmoid codes), or of real numbers
-with unit variance and a linear decoder (`likelihood` gaussian; codes of any other activation).
+with unit variance and a linear decoder (`likelihood` gaussian; codes of any other activation). Numbers that need not
+lie in [0, 1] are corrupted on their own scale: noise is not clipped, and white is the greatest of the batch.
 
 The classifier is a net of its own that takes over the encoders at the end of their stages, so codes can be decoded
 whatever the labels do to it. x (B, ...), h_i (B, widths[i]), logits (B, C), codes (B, widths[-1]). Not generative.
@@ -22,7 +23,7 @@ from dlcli import losses
 from dlcli.errors import DataError
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
-from dlcli.models.rebuilding import changes
+from dlcli.models.rebuilding import changes, unbounded
 from dlcli.models.stages import RECONSTRUCTION, Stages, beside, inherit, reconstructions, require_widths
 from dlcli.models.supervised import linear_layers
 
@@ -50,6 +51,7 @@ class StackedAutoencoder(Classifier):
         self.monitor = stages.monitor
         codes = "bernoulli" if autoencoders.activation == "sigmoid" else "gaussian"
         self.likelihoods = [likelihood, *[codes for _ in autoencoders.widths[1:]]]
+        self.corruptions = [corruption if name == "bernoulli" else unbounded(corruption) for name in self.likelihoods]
         self.log_likelihoods = [losses.likelihood(name) for name in self.likelihoods]
 
     def notes(self) -> list[str]:
@@ -96,7 +98,8 @@ class StackedAutoencoder(Classifier):
 
     def rebuilding(self, below: Tensor, layer: int) -> Tensor:
         """Return the mean loss of one autoencoder on clean inputs (B, D), which it is given corrupted."""
-        given = below if self.corruption is None else self.corruption(below)
+        corruption = self.corruptions[layer]
+        given = below if corruption is None else corruption(below)
         output = self.autoencoders.decoders[layer](self.autoencoders.layers[layer](given))
         return -self.log_likelihoods[layer](output.float(), below).mean()
 

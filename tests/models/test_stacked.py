@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 from dlcli.batch import Images
-from dlcli.corruptions import Masking
+from dlcli.corruptions import Gaussian, Masking, SaltAndPepper
 from dlcli.engine.stopping import Best
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
@@ -96,6 +96,26 @@ def test_the_loss_of_a_layer_is_that_of_one_autoencoder_with_a_clean_target():
     torch.manual_seed(5)
     (update,) = model.updates(Images(x, torch.zeros(16).long()), Clock(0, 90))
     torch.testing.assert_close(update.loss, expected)
+
+
+@pytest.mark.parametrize("corruption", [Gaussian(std=0.1), SaltAndPepper(share=0.2)])
+def test_codes_of_any_size_are_corrupted_on_their_own_scale(corruption):
+    model, x, given = stacked(activation="relu", corruption=corruption), digits().x[:64], []
+    net = model.autoencoders
+    with torch.no_grad():
+        net.layers[0][0].weight.mul_(20)
+    codes = net.path(x, 1)[-1]
+    for layer in range(2):
+        net.layers[layer].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    model.rebuilding(x.flatten(1), 0)
+    model.rebuilding(codes, 1)
+    assert codes.max() > 3
+    assert 0 <= given[0].min() < given[0].max() <= 1
+    assert given[1].max() >= codes.max() - 1
+    if isinstance(corruption, SaltAndPepper):
+        assert (given[1] == codes.max()).double().mean() > 0.05
+    else:
+        assert (given[1] - codes).std().item() == pytest.approx(0.1, rel=0.1)
 
 
 def test_it_learns_to_rebuild_and_to_classify():
