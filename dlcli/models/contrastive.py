@@ -102,7 +102,7 @@ class ContrastiveDivergence(Model):
         if self.net.binary and not 0 <= low <= high <= 1:
             raise DataError(
                 f"inputs from {low:.3g} to {high:.3g}: binary visible units stand for probabilities, in [0, 1]; "
-                "use model=rbm_gaussian, whose units are real numbers"
+                "use model=rbm_gaussian, or model=dbn with model.generator.gaussian=true, whose units are real numbers"
             )
 
     def slopes(self, v: Tensor) -> dict[str, Tensor]:

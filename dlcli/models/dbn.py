@@ -5,7 +5,8 @@
     3  head                 softmax on the frozen features of the highest layer
     4  model                everything by backpropagation: cross-entropy with label smoothing
 
-The classifier is a net of its own, which takes over the weights at the end of every stage of 1 and 2. So the deep
+The classifier is a net of its own, which takes over the weights at the end of every stage of 1 and 2, and reads the
+same visible units: real numbers are standardized, for `generator.gaussian`, by mean and deviation. So the deep
 belief net stays the model of x that it was, to be sampled from, to encode and to decode, whatever the labels do to the
 classifier. x (B, ...), logits (B, C), codes (B, widths[-1]).
 """
@@ -47,6 +48,9 @@ class DBN(Classifier):
     def notes(self) -> list[str]:
         """Say what may go wrong with these values."""
         return self.stages.notes()
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
+        return self.net(self.generator.enter(x))
 
     def players(self) -> dict[str, Any]:
         head = linear_layers(self.net)[-1]

@@ -129,7 +129,7 @@ class Greedy:
     def errors(self, x: Tensor) -> dict[str, Tensor]:
         """Return the mean squared error with which all layers rebuild x, and each its own input, (B,) each."""
         path = self.net.path(x, len(self.net.recognition))
-        rebuilt = self.net.layers[0].enter(self.net.decode(self.net.encode(x)))
+        rebuilt = self.net.enter(self.net.decode(self.net.encode(x)))
         return {RECONSTRUCTION: (rebuilt - path[0]).square().mean(1)} | {
             f"{RECONSTRUCTION} {i}": (layer.visible(layer.hidden(v)) - v).square().mean(1)
             for i, (layer, v) in enumerate(zip(self.net.layers, path, strict=True))

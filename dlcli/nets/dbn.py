@@ -62,7 +62,10 @@ class LabelRBM(RBM):
 
 
 class DeepBelief(nn.Module):
-    """RBMs on top of each other; with `labels`, the top one also models which class its input belongs to."""
+    """RBMs on top of each other; with `labels`, the top one also models which class its input belongs to.
+
+    `gaussian` units take any numbers as inputs, and standardize them by `mean` and `std`.
+    """
 
     def __init__(
         self,
@@ -72,11 +75,15 @@ class DeepBelief(nn.Module):
         labels: int = 0,
         scale: float = 0.01,
         gaussian: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ):
         super().__init__()
         self.shape, self.widths, self.labels = tuple(shape), list(widths), labels
         sizes = [prod(shape), *widths]
-        self.layers: Any = stack(visible=sizes[0], widths=widths, scale=scale, gaussian=gaussian)
+        self.layers: Any = nn.ModuleList(RBM(visible=v, hidden=h, scale=scale) for v, h in pairwise(sizes))
+        if gaussian:
+            self.layers[0] = GaussianRBM(visible=sizes[0], hidden=sizes[1], scale=scale, mean=mean, std=std)
         if labels:
             self.layers[-1] = LabelRBM(visible=sizes[-2], labels=labels, hidden=sizes[-1], scale=scale)
         self.recognition: Any = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes[:-1]))
@@ -102,7 +109,7 @@ class DeepBelief(nn.Module):
 
     def path(self, x: Tensor, layers: int, draw: bool = False) -> list[Tensor]:
         """Return v and the units of the first `layers` layers: probabilities, or drawn from them."""
-        path = [self.layers[0].enter(x)]
+        path = [self.enter(x)]
         for layer in self.recognition[:layers]:
             h = layer(path[-1]).sigmoid()
             path.append(bernoulli(h) if draw else h)
@@ -129,6 +136,10 @@ class DeepBelief(nn.Module):
         for i, layer in reversed(list(enumerate(self.layers[:-1]))):
             path.insert(0, layer.draw_visible(path[0]) if draw and i else layer.visible(path[0]))
         return path
+
+    def enter(self, x: Tensor) -> Tensor:
+        """Return examples as visible units, (B, *shape) -> (B, V)."""
+        return self.layers[0].enter(x)
 
     def leave(self, v: Tensor) -> Tensor:
         """Return visible units as examples, (B, V) -> (B, *shape)."""
@@ -160,7 +171,7 @@ class DeepBelief(nn.Module):
 
         F = sum_i [-log p(h_i-1 | h_i) - entropy of q(h_i)] + F_top(h_n-1), every h_i at its mean.
         """
-        v = self.layers[0].enter(x)
+        v = self.enter(x)
         total = v.new_zeros(len(v))
         for layer, recognition in zip(self.layers, self.recognition, strict=False):
             a = recognition(v)
@@ -189,15 +200,3 @@ class FreeEnergies(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         return self.norm(-torch.stack([member.free_energy(x) for member in self.members], dim=1))
-
-
-def stack(
-    *, visible: int, widths: Sequence[int], scale: float = 0.01, bias: float = 0.0, gaussian: bool = False
-) -> nn.ModuleList:
-    """Return RBMs on top of each other: the hidden units of one are the visible units of the next."""
-    sizes = [visible, *widths]
-    kinds = [GaussianRBM if gaussian and i == 0 else RBM for i in range(len(widths))]
-    return nn.ModuleList(
-        kind(visible=below, hidden=above, scale=scale, bias=bias)
-        for kind, below, above in zip(kinds, sizes, sizes[1:], strict=False)
-    )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 from torch import nn
 
 from dlcli.batch import Images, Table
@@ -340,6 +340,25 @@ def test_real_numbers_need_gaussian_units():
     train(model, wide, 600, rate=3e-3)
     error = (model.rebuild(wide.x) - wide.x).square().mean()
     assert error < 0.9 * (wide.x.mean(0) - wide.x).square().mean()
+
+
+def test_features_of_very_different_sizes_are_standardized_for_net_and_classifier():
+    x, y = load_wine(return_X_y=True)
+    data = Table(torch.tensor(x).float(), torch.tensor(y).long())  # from 0.1 to 1680
+    mean, std = (row.tolist() for row in (data.x.mean(0), data.x.std(0)))
+    model = DBN(
+        net=MLP(inputs=13, widths=[24, 12], outputs=3, activation="sigmoid"),
+        generator=DeepBelief(shape=[13], widths=[24, 12], scale=0.1, gaussian=True, mean=mean, std=std),
+        stages=Stages(pretrain=[2, 2], head=1, model=2),
+        classes=3,
+    )
+    train(model, data, 700, rate=5e-3)
+    scores = model.score(model.measure(data))
+    assert scores["accuracy"] > 0.95
+    assert scores["reconstruction 0"] < 0.6  # of the variance
+    rebuilt = model.rebuild(data.x)
+    torch.testing.assert_close(rebuilt.mean(0), data.x.mean(0), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(model.generator.leave(model.generator.enter(data.x)), data.x, rtol=1e-4, atol=1e-4)
 
 
 def test_what_does_not_fit_is_told_in_one_line():

@@ -6,7 +6,7 @@ import torch
 from dlcli.errors import ConfigError
 from dlcli.models.partition import settings
 from dlcli.nets.boltzmann import Boltzmann
-from dlcli.nets.dbn import stack
+from dlcli.nets.dbn import DeepBelief
 from dlcli.nets.rbm import RBM, ConditionalRBM, GaussianRBM, bernoulli
 
 KINDS = {
@@ -132,7 +132,7 @@ def test_given_units_never_move():
 
 
 def test_a_stack_hands_hidden_units_up():
-    layers = stack(visible=6, widths=[5, 4, 3], gaussian=True)
+    layers = DeepBelief(shape=[6], widths=[5, 4, 3], gaussian=True).layers
     assert [tuple(layer.weight.shape) for layer in layers] == [(5, 6), (4, 5), (3, 4)]
     assert [layer.binary for layer in layers] == [False, True, True]
 
