@@ -49,7 +49,8 @@ class Autoencoder(Rebuilding):
     def notes(self) -> list[str]:
         """Say what may go wrong with these values."""
         asked = type(self.penalty).__name__ not in ("NoneType", "Free") and getattr(self.penalty, "weight", 1) > 0
-        if self.latent < self.inputs or self.corrupts or asked or getattr(self.encoder, "active", None):
+        silences = 0 < getattr(self.encoder, "active", 0) < self.latent
+        if self.latent < self.inputs or self.corrupts or asked or silences:
             return []
         return [
             f"a code of {self.latent} numbers can hold all {self.inputs} of an example, so the net may learn the "

@@ -47,6 +47,11 @@ class BoltzmannLearning(Model):
                 f"{self.net.visible} visible and {units - self.net.visible} hidden units: the sums over all settings "
                 f"take at most {MOST} units together; use fewer model.net.hidden, smaller data (data=bars) or model=rbm"
             )
+        if hottest > 1 and sweeps < 2 and not exact:
+            raise ConfigError(
+                f"model.sweeps={sweeps}: annealing from model.hottest={hottest:g} to 1 takes at least 2 sweeps; "
+                "use model.sweeps=2, or model.hottest=1"
+            )
         self.sweeps, self.hottest, self.exact = sweeps, hottest, exact
         self.shape = list(shape) if shape else [net.visible]
         self.register_buffer("chains", torch.rand(chains, units).round())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
 from dlcli.models.greedy import Greedy, Memory
-from dlcli.models.stages import Stages, inherit, reconstructions, require_widths
+from dlcli.models.stages import Stages, inherit, reconstructions, require_sigmoids, require_widths
 from dlcli.models.supervised import linear_layers
 from dlcli.samplers import refuse_label
 
@@ -44,6 +44,7 @@ class DBN(Classifier):
         self.greedy = Greedy(generator, stages, steps, mean_field)
         self.memory = Memory(generator.shape)
         require_widths(net, "generator", generator.widths)
+        require_sigmoids(net)
 
     def notes(self) -> list[str]:
         """Say what may go wrong with these values."""

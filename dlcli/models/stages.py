@@ -125,6 +125,16 @@ def require_widths(net: nn.Module, source: str, widths: Sequence[int]) -> None:
         )
 
 
+def require_sigmoids(net: nn.Module) -> None:
+    """Raise ConfigError unless the hidden layers of a classifier are sigmoids, as those of RBMs."""
+    hidden, found = len(linear_layers(net)) - 1, sum(isinstance(layer, nn.Sigmoid) for layer in net.modules())
+    if found != hidden:
+        raise ConfigError(
+            f"model.net has {found} sigmoids for {hidden} hidden layers: the classifier takes over RBMs, whose units "
+            "are sigmoids; use model.net.activation=sigmoid"
+        )
+
+
 @torch.no_grad()
 def inherit(net: nn.Module, layers: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Give the hidden layers of a classifier the weights and biases that were learned without labels."""

@@ -53,7 +53,8 @@ class Boltzmann(nn.Module):
         return s
 
     def anneal(self, s: Tensor, sweeps: int, hottest: float = 1.0, clamped: int = 0) -> Tensor:
-        """Take sweeps while the temperature falls from `hottest` to 1 in equal ratios."""
+        """Take sweeps while the temperature falls from `hottest` to 1 in equal ratios; the last one is always at 1."""
         for k in range(sweeps):
-            s = self.sweep(s, hottest ** (1 - k / max(1, sweeps - 1)), clamped)
+            done = k / (sweeps - 1) if sweeps > 1 else 1
+            s = self.sweep(s, hottest ** (1 - done), clamped)
         return s

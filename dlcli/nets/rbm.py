@@ -31,6 +31,8 @@ class RBM(nn.Module):
 
     def __init__(self, *, visible: int, hidden: int, scale: float = 0.01, bias: float = 0.0):
         super().__init__()
+        if hidden < 1:
+            raise ConfigError(f"hidden={hidden}: without hidden units a machine explains nothing; use 1 or more")
         self.weight = nn.Parameter(scale * torch.randn(hidden, visible))
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.full((hidden,), float(bias)))

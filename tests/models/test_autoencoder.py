@@ -179,6 +179,7 @@ def test_codes_that_can_hold_the_identity_are_told():
     assert "corruption=gaussian" in line
     assert small(64, corruption=Clean(), penalty=Free()).notes()
     assert small(64, corruption=Gaussian(std=0.0)).notes()
+    assert small(64, active=64).notes()  # all stay on
     fine = [small(63), small(64, corruption=Gaussian()), small(64, penalty=L1()), small(64, active=9)]
     assert not [model for model in fine if model.notes()]
 

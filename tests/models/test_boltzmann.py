@@ -109,6 +109,25 @@ def test_samples_and_pictures_have_their_shapes():
 def test_mistakes_are_told_in_one_line():
     with pytest.raises(ConfigError, match=r"64 visible and 6 hidden units: .* at most 16 units together"):
         BoltzmannLearning(net=Boltzmann(visible=64, hidden=6))
+    with pytest.raises(ConfigError, match=r"model\.sweeps=1: annealing from model\.hottest=3 .* at least 2 sweeps"):
+        BoltzmannLearning(net=Boltzmann(visible=2, hidden=1), sweeps=1, hottest=3.0)
     model = BoltzmannLearning(net=Boltzmann(visible=2, hidden=1))
     with pytest.raises(DataError, match=r"inputs from 0\.5 to 2: .* in \[0, 1\]"):
         model.measure(batch(torch.tensor([[0.5, 2]])))
+
+
+@pytest.mark.parametrize("sweeps", [1, 2, 5])
+def test_annealing_begins_at_the_hottest_and_ends_at_one(sweeps):
+    net, seen = Boltzmann(visible=2, hidden=1), []
+    net.sweep = lambda s, temperature, clamped: seen.append(temperature) or s
+    net.anneal(torch.zeros(1, 3), sweeps, hottest=4.0)
+    assert seen[-1] == 1
+    assert seen[0] == (4 if sweeps > 1 else 1)
+    assert seen == sorted(seen, reverse=True)
+
+
+@pytest.mark.parametrize("bad", ["sweeps=0", "chains=0", "hottest=0", "hottest=0.5"])
+def test_the_command_line_refuses_values_that_make_no_machine(dl, bad):
+    code, _, err = dl("train", "model=boltzmann", f"model.{bad}")
+    assert code == 2
+    assert f"model.{bad}: model.{bad.split('=')[0]} must be a" in err

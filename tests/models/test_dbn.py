@@ -368,6 +368,13 @@ def test_what_does_not_fit_is_told_in_one_line():
         dbn(net_widths=[30, 20])
     with pytest.raises(ConfigError, match="updown=1: a single layer has nothing to tune; use two layers, or 0"):
         dbn(widths=[8], updown=1)
+    with pytest.raises(ConfigError, match=r"model\.net has 1 sigmoids for 2 hidden layers: .*activation=sigmoid"):
+        DBN(
+            net=nn.Sequential(nn.Linear(64, 9), nn.Sigmoid(), nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 10)),
+            generator=DeepBelief(shape=SHAPE, widths=[9, 8]),
+            stages=Stages(pretrain=[1, 1]),
+            classes=10,
+        )
     with pytest.raises(ConfigError, match="labels=0 for 10 classes; there must be a unit for each"):
         JointDBN(net=DeepBelief(shape=SHAPE, widths=[8]), stages=Stages(pretrain=[1]), classes=10)
     net = DeepBelief(shape=SHAPE, widths=[8], labels=10)

@@ -131,6 +131,16 @@ def test_given_units_never_move():
         ConditionalRBM(units=6, given=1.0, hidden=4)
 
 
+def test_a_machine_without_hidden_units_is_refused():
+    for make in (RBM, GaussianRBM):
+        with pytest.raises(
+            ConfigError, match="hidden=0: without hidden units a machine explains nothing; use 1 or more"
+        ):
+            make(visible=3, hidden=0)
+    with pytest.raises(ConfigError, match="hidden=0"):
+        DeepBelief(shape=[3], widths=[4, 0])
+
+
 def test_a_stack_hands_hidden_units_up():
     layers = DeepBelief(shape=[6], widths=[5, 4, 3], gaussian=True).layers
     assert [tuple(layer.weight.shape) for layer in layers] == [(5, 6), (4, 5), (3, 4)]
