@@ -25,7 +25,7 @@ from dlcli.samplers import refuse_label
 
 
 class DBN(Classifier):
-    """Learn RBMs layer by layer, then a classifier on top of them, then all of it together."""
+    """Learn RBMs layer by layer, then a classifier on top, then all of it together; `learning`: see `Greedy`."""
 
     def __init__(
         self,
@@ -36,12 +36,11 @@ class DBN(Classifier):
         classes: int,
         names: Sequence[str] | None = None,
         smoothing: float = 0.0,
-        steps: int = 1,
-        mean_field: bool = True,
+        **learning: Any,
     ):
         super().__init__(net=net, classes=classes, names=names, smoothing=smoothing)
         self.generator, self.stages, self.monitor = generator, stages, stages.monitor
-        self.greedy = Greedy(generator, stages, steps, mean_field)
+        self.greedy = Greedy(generator, stages, **learning)
         self.memory = Memory(generator.shape)
         require_widths(net, "generator", generator.widths)
         require_sigmoids(net)

@@ -23,7 +23,7 @@ from dlcli.samplers import Gibbs, Prior
 
 
 class JointDBN(Classifier):
-    """Learn x and y together, layer by layer and then up-down; classify by the lowest free energy."""
+    """Learn x and y together, layer by layer, then up-down; the lowest free energy wins; `learning`: see `Greedy`."""
 
     def __init__(
         self,
@@ -32,15 +32,14 @@ class JointDBN(Classifier):
         stages: Stages,
         classes: int,
         names: Sequence[str] | None = None,
-        steps: int = 1,
-        mean_field: bool = True,
+        **learning: Any,
     ):
         super().__init__(net=net, classes=classes, names=names)
         self.net: Any
         if net.labels != classes:
             raise ConfigError(f"model.net.labels={net.labels} for {classes} classes; there must be a unit for each")
         stages.refuse("head", "model", rule="JointDBN")
-        self.stages, self.greedy = stages, Greedy(net, stages, steps, mean_field)
+        self.stages, self.greedy = stages, Greedy(net, stages, **learning)
         self.memory = Memory(net.shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)

@@ -22,7 +22,7 @@ from dlcli.samplers import Gibbs
 
 
 class DBNPerClass(Classifier):
-    """Learn a deep belief net of each class, then how to compare them."""
+    """Learn a deep belief net of each class, then how to compare them; `learning`: see `Greedy`."""
 
     def __init__(
         self,
@@ -32,14 +32,13 @@ class DBNPerClass(Classifier):
         classes: int,
         names: Sequence[str] | None = None,
         smoothing: float = 0.0,
-        steps: int = 1,
-        mean_field: bool = True,
+        **learning: Any,
     ):
         super().__init__(net=net, classes=classes, names=names, smoothing=smoothing)
         self.net: Any
         stages.refuse("updown", "model", rule="DBNPerClass")
         self.stages = stages
-        self.greedy = [Greedy(member, stages, steps, mean_field) for member in net.members]
+        self.greedy = [Greedy(member, stages, **learning) for member in net.members]
         self.memories: Any = nn.ModuleList(Memory(member.shape) for member in net.members)
 
     def players(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
 from dlcli.model import Update
-from dlcli.models.contrastive import ContrastiveDivergence
+from dlcli.models.contrastive import ContrastiveDivergence, Sparsity
 from dlcli.models.stages import RECONSTRUCTION, ROW, Now, Stages, beside
 from dlcli.samplers import Gibbs, chain
 
@@ -51,9 +51,23 @@ class Memory(nn.Module):
 
 
 class Greedy:
-    """How a deep belief net learns without labels; all that it has to remember stands in the net."""
+    """How a deep belief net learns without labels; all that it has to remember stands in the net.
 
-    def __init__(self, net: Any, stages: Stages, steps: int = 1, mean_field: bool = True):
+    Layers learn from the probabilities of the one below, or, without `mean_field`, from draws. The other choices are
+    those of contrastive divergence, for each layer alike.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        stages: Stages,
+        *,
+        steps: int = 1,
+        mean_field: bool = True,
+        hidden_samples: bool = False,
+        visible_samples: bool = True,
+        sparsity: Sparsity | None = None,
+    ):
         stages.require(len(net.layers))
         if stages.updown and len(net.layers) == 1:
             raise ConfigError(
@@ -63,7 +77,14 @@ class Greedy:
         self.top = len(net.layers) - 1
         shapes = [list(net.shape), *(None for _ in net.layers[1:])]
         self.rules = [
-            ContrastiveDivergence(net=layer, steps=steps, shape=shape)
+            ContrastiveDivergence(
+                net=layer,
+                steps=steps,
+                hidden_samples=hidden_samples,
+                visible_samples=visible_samples,
+                sparsity=sparsity,
+                shape=shape,
+            )
             for layer, shape in zip(net.layers, shapes, strict=True)
         ]
 

@@ -1,5 +1,7 @@
 """Deep belief nets: what each stage may touch, what they learn, three ways to classify, and what they draw."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from dlcli.batch import Images, Table
 from dlcli.engine.stopping import Best
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
+from dlcli.models.contrastive import Sparsity
 from dlcli.models.dbn import DBN
 from dlcli.models.dbn_joint import JointDBN
 from dlcli.models.dbn_per_class import DBNPerClass
@@ -28,27 +31,30 @@ def digits() -> Images:
     return Images(torch.tensor(x / 16).float().view(-1, 1, 8, 8), torch.tensor(y).long())
 
 
-def dbn(widths=(48, 32), net_widths=None, **shares) -> DBN:
-    """Return a small deep belief net with a classifier."""
-    shares = {"pretrain": [1.0] * len(widths), "head": 0.5, "model": 2.0} | shares
+def dbn(widths=(48, 32), net_widths=None, **more) -> DBN:
+    """Return a small deep belief net with a classifier; shares of stages, and how layers learn, are named."""
+    named = {field.name: more.pop(field.name) for field in fields(Stages) if field.name in more}
+    shares = {"pretrain": [1.0] * len(widths), "head": 0.5, "model": 2.0} | named
     return DBN(
         net=MLP(inputs=64, widths=net_widths or widths, outputs=10, activation="sigmoid"),
         generator=DeepBelief(shape=SHAPE, widths=widths, scale=0.2),
         stages=Stages(**shares),
         classes=10,
+        **more,
     )
 
 
-def joint(widths=(48, 96)) -> JointDBN:
+def joint(widths=(48, 96), **more) -> JointDBN:
     """Return a small deep belief net of picture and label."""
     net = DeepBelief(shape=SHAPE, widths=widths, labels=10, scale=0.1)
-    return JointDBN(net=net, stages=Stages(pretrain=[1.0] * len(widths)), classes=10)
+    return JointDBN(net=net, stages=Stages(pretrain=[1.0] * len(widths)), classes=10, **more)
 
 
-def per_class(classes=10, widths=(16,)) -> DBNPerClass:
+def per_class(classes=10, widths=(16,), **more) -> DBNPerClass:
     """Return a small deep belief net for each class."""
     net = FreeEnergies(classes=classes, shape=SHAPE, widths=widths)
-    return DBNPerClass(net=net, stages=Stages(pretrain=[3.0 / len(widths)] * len(widths), head=1.0), classes=classes)
+    stages = Stages(pretrain=[3.0 / len(widths)] * len(widths), head=1.0)
+    return DBNPerClass(net=net, stages=stages, classes=classes, **more)
 
 
 def train(model, data, steps, begin=0, end=None, rate=5e-3):
@@ -144,6 +150,28 @@ def test_the_second_layer_learns_from_probabilities_or_from_draws(mean_field):
     greedy.write = lambda layer, v: seen.append(v)
     greedy.contrast(x, 1)
     assert seen[0].eq(seen[0].round()).all() != mean_field
+
+
+@pytest.mark.parametrize("make", [dbn, joint, per_class])
+def test_each_layer_learns_as_an_rbm_is_told(make):
+    given = {"steps": 3, "hidden_samples": True, "visible_samples": False, "sparsity": Sparsity(weight=0.5)}
+    model = make(**given)
+    greedy = model.greedy[0] if make is per_class else model.greedy
+    for rule in greedy.rules:
+        assert {name: getattr(rule, name) for name in given} == given
+    plain = make().greedy[0] if make is per_class else make().greedy
+    rule = plain.rules[0]
+    assert (rule.steps, rule.hidden_samples, rule.visible_samples, rule.sparsity.weight) == (1, False, True, 0)
+
+
+def test_sparse_layers_are_on_less_often():
+    shares = []
+    for weight in (0.0, 3.0):
+        torch.manual_seed(0)
+        model, data = dbn(head=0, model=0, sparsity=Sparsity(weight=weight, target=0.05)), digits()
+        train(model, data, 200, rate=2e-2)
+        shares.append(model.embed(data).mean().item())
+    assert shares[1] < 0.5 * shares[0]
 
 
 def test_the_gradient_of_the_wake_phase_is_the_delta_rule():
