@@ -45,7 +45,7 @@ def train(model, data, steps, optimizer=None, size=128):
         for group in optimizer.param_groups:
             group["lr"] = rate * (1 - step / steps) ** 2
         chosen = torch.randperm(data.size)[:size]
-        for update in model.updates(Images(data.x[chosen], data.y[chosen]), Clock(step, steps)):
+        for update in model.updates(type(data)(data.x[chosen], data.y[chosen]), Clock(step, steps)):
             optimizer.zero_grad()
             update.loss.backward()
             optimizer.step()
@@ -69,6 +69,26 @@ def test_a_linear_autoencoder_ends_as_principal_component_analysis():
     span, _ = torch.linalg.qr(model.decoder.layers[1].weight.detach())  # (64, 4)
     angles = torch.linalg.svdvals(axes[:latent] @ span).clamp(max=1).acos() * 180 / math.pi
     assert angles.max() < 1
+
+
+def test_a_linear_autoencoder_with_room_for_everything_becomes_the_identity():
+    encoder, decoder = Encoder(inputs=6, widths=[], latent=6), Decoder(latent=6, widths=[], shape=[6])
+    model = Autoencoder(encoder=encoder, decoder=decoder, inputs=6, latent=6, output="identity")
+    train(model, Table(torch.randn(500, 6), torch.zeros(500)), 500)
+    assert scores(model, Table(torch.randn(500, 6), torch.zeros(500)))["error"] < 1e-6
+    both = decoder.layers[1].weight @ encoder.layers[1].weight
+    torch.testing.assert_close(both, torch.eye(6), rtol=0, atol=1e-3)
+
+
+def test_a_penalty_on_activations_makes_codes_sparse_that_still_rebuild():
+    data, shares = digits(), []
+    for penalty in (None, L1(weight=0.1)):
+        torch.manual_seed(0)
+        model = train(small(80, code="relu", penalty=penalty), data, 300)
+        with torch.no_grad():
+            shares.append((model.embed(data) > 1e-3).double().mean().item())
+    assert shares[1] < 0.4 * shares[0]
+    assert scores(model, data)["error"] < 0.5 * (data.x - data.x.mean(0)).square().flatten(1).sum(1).mean()
 
 
 def test_the_target_is_clean_and_the_loss_a_sum_over_pixels():
