@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dlcli import figures
 from dlcli.model import Clock, Update
 from dlcli.models.rebuilding import ROW, Pass, Rebuilding
+from dlcli.models.vae import require_probabilities
 from dlcli.samplers import Interpolation, Prior, refuse_label
 
 KEPT = 64  # codes of training examples
@@ -65,6 +66,7 @@ class Autoencoder(Rebuilding):
         return Pass(given, output, loss + self.penalty(self.encoder, given, code) if self.penalty else loss, code)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
+        require_probabilities(batch.x, self.bernoulli and not clock.step)
         found = self.through(batch.x)
         yield Update(found.loss.mean())
         assert found.code is not None

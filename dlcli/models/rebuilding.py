@@ -9,7 +9,7 @@ an example: the squared error per picture is then the one that Hinton & Salakhut
 penalties keep their published weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dlcli import losses, metrics
 from dlcli.errors import ConfigError
-from dlcli.model import Model
+from dlcli.model import Clock, Model, Update
 from dlcli.models.vae import require_probabilities
 
 ROW = 8  # pictures
@@ -82,6 +82,10 @@ class Rebuilding(Model):
 
     def loss(self, batch: Any) -> Tensor:
         return self.through(batch.x).loss.mean()
+
+    def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
+        require_probabilities(batch.x, self.bernoulli and not clock.step)
+        yield Update(self.loss(batch))
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x

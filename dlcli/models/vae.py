@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli import figures, losses, samplers
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DataError
 from dlcli.losses import gaussian_kl, gaussian_log_density, log_mean_exp
 from dlcli.model import Clock, Model, Update
 from dlcli.samplers import Prior
@@ -83,6 +83,7 @@ class VAE(Model):
         return self.parts[0] * reconstruction + self.parts[1] * kl
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
+        require_probabilities(batch.x, self.bernoulli and not clock.step)
         rise = min(1.0, clock.progress / self.warmup) if self.warmup else 1.0
         yield Update(self.loss(batch, self.beta * rise))
 
@@ -179,10 +180,12 @@ def pairs(x: Tensor, rebuilt: Tensor) -> Tensor:
 
 
 def require_probabilities(x: Tensor, bernoulli: bool) -> None:
-    """Raise ConfigError for numbers outside [0, 1] where a Bernoulli distribution is to explain them."""
+    """Raise DataError for numbers outside [0, 1] where a Bernoulli distribution is to explain them."""
+    if not bernoulli:
+        return
     low, high = x.aminmax()
-    if bernoulli and not (low >= 0 and high <= 1):
-        raise ConfigError(
+    if not (low >= 0 and high <= 1):
+        raise DataError(
             f"likelihood=bernoulli explains numbers in [0, 1], but the data reach from {low:.3g} to {high:.3g}; "
             "use model.likelihood=gaussian"
         )

@@ -58,6 +58,7 @@ class VQVAE(Model):
         return {"model": [p for net in nets for p in net.parameters()], "prior": self.prior.parameters()}
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
+        require_probabilities(batch.x, self.bernoulli and not clock.step)
         maps = self.encoder(batch.x)
         codes = self.codebook.nearest(maps)
         yield Update(self.autoencode(batch.x, maps, codes).mean())

@@ -9,7 +9,7 @@ from torch import nn
 
 from dlcli.batch import Images, Table
 from dlcli.corruptions import Clean, Gaussian
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
 from dlcli.models.autoencoder import Autoencoder
 from dlcli.models.restorer import Restorer
@@ -111,7 +111,7 @@ def test_the_bernoulli_likelihood_is_the_cross_entropy_and_knows_its_range():
     model, batch = small(likelihood="bernoulli"), Images(torch.rand(5, 1, 8, 8), torch.zeros(5))
     entropy = nn.functional.binary_cross_entropy(model.rebuild(batch.x), batch.x, reduction="sum") / 5
     torch.testing.assert_close(model.loss(batch), entropy)
-    with pytest.raises(ConfigError, match=r"bernoulli.*\[0, 1\].*gaussian"):
+    with pytest.raises(DataError, match=r"bernoulli.*\[0, 1\].*gaussian"):
         model.measure(Images(batch.x + 0.5, batch.y))
     with pytest.raises(ConfigError, match=r"model\.output=sigmoid"):
         small(likelihood="bernoulli", output="identity")
@@ -191,6 +191,15 @@ def test_a_k_sparse_code_reports_its_share():
     with torch.no_grad():
         report = model.report(model.measure(digits()))
     assert 0 < report["active_share"] <= 0.1
+
+
+def test_training_pixels_outside_zero_and_one_are_refused_at_the_first_batch():
+    wide = Images(2 * digits().x, digits().y)
+    for model in (small(likelihood="bernoulli"), Restorer(net=nn.Identity(), corruption=Clean(), likelihood="bernoulli",
+                                                          output="sigmoid")):  # fmt: skip
+        with pytest.raises(DataError, match=r"likelihood=bernoulli .* from 0 to 2; use model\.likelihood=gaussian"):
+            next(model.updates(wide, Clock(0, 9)))
+    next(small().updates(wide, Clock(0, 9)))
 
 
 def test_codes_that_can_hold_the_identity_are_told():

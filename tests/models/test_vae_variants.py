@@ -7,7 +7,7 @@ from torch.distributions import MultivariateNormal
 
 from dlcli import figures
 from dlcli.batch import Images, Table
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DataError
 from dlcli.losses import gaussian_kl
 from dlcli.model import Clock
 from dlcli.models.cvae import CVAE
@@ -84,9 +84,13 @@ def test_an_unknown_part_is_refused():
 
 def test_numbers_outside_zero_and_one_need_another_likelihood():
     model, batch = VAE(**nets()), digits(4)
-    with pytest.raises(ConfigError, match=r"numbers in \[0, 1\], but the data reach from 0 to 16; use model\.l"):
-        model.measure(Images(16 * batch.x, batch.y))
-    VAE(**nets(), likelihood="gaussian").measure(Images(16 * batch.x, batch.y))
+    wide = Images(16 * batch.x, batch.y)
+    for act in (model.measure, lambda batch: next(model.updates(batch, Clock(0, 9)))):
+        with pytest.raises(DataError, match=r"numbers in \[0, 1\], but the data reach from 0 to 16; use model\.l"):
+            act(wide)
+    real = VAE(**nets(), likelihood="gaussian")
+    real.measure(wide)
+    next(real.updates(wide, Clock(0, 9)))
 
 
 def test_active_units_and_the_kl_of_each_unit_agree_with_the_whole():

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from dlcli.batch import Images
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
 from dlcli.models.vqvae import VQVAE, apart, perplexity
 from dlcli.nets.vqvae import Codebook, MapDecoder, MapEncoder, Prior
@@ -43,6 +43,12 @@ def train(model, data, steps):
             update.loss.backward()
             optimizers[update.player].step()
     return model.eval()
+
+
+def test_training_pixels_outside_zero_and_one_are_refused_at_the_first_batch():
+    data = digits(4)
+    with pytest.raises(DataError, match="the data reach from 0 to 3"):
+        next(small().updates(Images(3 * data.x, data.y), Clock(0, 9)))
 
 
 def test_the_nearest_entry_is_found():
@@ -169,5 +175,5 @@ def test_codes_go_out_and_in():
 
 def test_numbers_outside_zero_and_one_need_another_likelihood():
     data = digits(4)
-    with pytest.raises(ConfigError, match=r"use model\.likelihood=gaussian"):
+    with pytest.raises(DataError, match=r"use model\.likelihood=gaussian"):
         small().measure(Images(16 * data.x, data.y))
