@@ -54,7 +54,7 @@ def true_distance(net, x, y, dual: int) -> torch.Tensor:
     [
         (DeepFool(norm="l2"), 2, 1.02),
         (DeepFool(norm="linf"), 1, 1.02),
-        (CarliniWagner(target="all", steps=100, searches=7, rate=0.01), 2, 1.05),
+        (CarliniWagner(target="all", steps=100, searches=7), 2, 1.05),
     ],
     ids=["deepfool l2", "deepfool linf", "cw"],
 )
@@ -69,6 +69,13 @@ def test_distances_on_a_linear_net_are_the_true_ones(attack, dual, factor, class
     assert (size >= truth * (1 - 1e-4)).all()
     assert (size <= truth * factor).all()
     assert (size / truth).median() <= 1.01
+
+
+def test_carlini_and_wagner_as_the_config_has_it_finds_the_true_distance_to_the_other_class():
+    net, x = linear(2), middling()
+    y = net(x).argmax(1)
+    size = ball.distance(CarliniWagner()(net, x, y, INDEX) - x, "l2")
+    assert (size <= true_distance(net, x, y, 2).amin(1) * 1.01).all()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
