@@ -28,8 +28,8 @@ def filtered(logits: Tensor, temperature: float = 1.0, top_k: int | None = None,
     """
     logits = logits.float() / temperature
     if top_k is not None:
-        least = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
+        best = logits.topk(min(top_k, logits.shape[-1]))  # so many and no more, where some are equal
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)
     if top_p is not None:
         ordered, order = logits.sort(descending=True)
         before = ordered.softmax(-1).cumsum(-1).roll(1, -1)  # probability of all that are more probable

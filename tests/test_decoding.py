@@ -25,6 +25,9 @@ def test_temperature_sharpens_and_flattens():
     for temperature, first in ((0.5, 0.8668), (1.0, 0.6652), (2.0, 0.5065)):
         shares = decoding.filtered(logits, temperature).softmax(-1)
         assert shares[0, 0].item() == pytest.approx(first, abs=1e-4)
+    for temperature, worked in ((1.0, [0.6652, 0.2447, 0.0900]), (5.0, [0.4018, 0.3289, 0.2693])):
+        assert decoding.filtered(logits, temperature).softmax(-1)[0].tolist() == pytest.approx(worked, abs=1e-4)
+    assert decoding.filtered(logits, 0.8).softmax(-1)[0].tolist() == pytest.approx([0.7307, 0.2093, 0.06], abs=1e-4)
     assert decoding.pick(torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 1.0]]), temperature=0).tolist() == [1, 0]
 
 
@@ -33,6 +36,7 @@ def test_top_k_and_the_nucleus_keep_what_they_should():
     kept = lambda **options: decoding.filtered(logits, **options).isfinite()[0].tolist()  # noqa: E731
     assert kept(top_k=2) == [False, True, False, True]
     assert kept(top_k=9) == [True] * 4
+    assert decoding.filtered(torch.zeros(1, 5), top_k=2).isfinite().sum() == 2
     assert kept(top_p=0.39) == kept(top_p=1e-9) == [False, True, False, False]
     assert kept(top_p=0.6) == [False, True, False, True]
     assert kept(top_p=0.71) == [False, True, True, True]

@@ -68,6 +68,11 @@ def test_every_weight_learns(name):
     assert not [name for name in still if not name.endswith(("key.bias",))]
 
 
+def test_the_cosine_of_unit_vectors_is_their_dot_product():
+    a, b = F.normalize(torch.randn(2, 7, 6), dim=-1)
+    torch.testing.assert_close(score("cosine", 6)(a, b), score("dot", 6)(a, b), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_are_their_formulas(name):
     a, b = torch.randn(2, 7, 6)
