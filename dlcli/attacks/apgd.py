@@ -3,9 +3,9 @@
     z       = P(x_k - h d(g_k))                                       h: begins at 2 eps
     x_{k+1} = P(x_k + 3/4 (z - x_k) + 1/4 (x_k - x_{k-1}))
 
-At checkpoints, each example for itself: where fewer than 3/4 of the steps since the last one improved the loss, or
-nothing changed since h was last kept, h is halved and the walk goes on from the best picture so far. As in PGD, what is
-returned is the picture of lowest margin.
+At checkpoints, each example for itself: where fewer than 3/4 of the steps since the last one ended lower than they
+began, or the lowest loss is what it was when h was last kept, h is halved and the walk goes on from the best picture so
+far. As in PGD, what is returned is the picture of lowest margin.
 """
 
 from dataclasses import dataclass, fields
@@ -31,8 +31,9 @@ class Walk:
     top: Tensor  # the picture of lowest loss
     top_gradient: Tensor
     lowest: Tensor  # its loss
+    value: Tensor  # the loss here
     stride: Tensor
-    better: Tensor  # improvements since the last checkpoint
+    better: Tensor  # steps downward since the last checkpoint
     mark: Tensor  # the lowest loss at the last checkpoint
     kept: Tensor  # whether the stride was kept there
 
@@ -58,8 +59,9 @@ class APGD(Walker):
             self._move(walk, gradient, cases.x, 1.0 if step == 1 else FOLLOW)
             value, gradient, logits = self._look(classifier, walk.here, cases)
             going = best.offer(rows, walk.here, cases.margin(logits))
+            walk.better += value < walk.value
+            walk.value = value
             improved = value < walk.lowest
-            walk.better += improved
             walk.lowest = torch.where(improved, value, walk.lowest)
             walk.top = torch.where(ball.per_example(improved, walk.here), walk.here, walk.top)
             walk.top_gradient = torch.where(ball.per_example(improved, gradient), gradient, walk.top_gradient)
@@ -76,7 +78,7 @@ class APGD(Walker):
         going = best.offer(rows, here, cases.margin(logits))
         none = torch.zeros_like(value)
         stride = none + 2 * self.eps
-        walk = Walk(here, here, here, gradient, value, stride, none.clone(), value.clone(), none.bool())
+        walk = Walk(here, here, here, gradient, value, value, stride, none.clone(), value.clone(), none.bool())
         return walk, gradient, going
 
     def _look(self, classifier: Classifier, here: Tensor, cases: Cases) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,6 +101,7 @@ class APGD(Walker):
         back = ball.per_example(stuck, walk.here)
         walk.here = torch.where(back, walk.top, walk.here)
         walk.before = torch.where(back, walk.top, walk.before)
+        walk.value = torch.where(stuck, walk.lowest, walk.value)
         walk.kept, walk.mark, walk.better = ~stuck, walk.lowest.clone(), torch.zeros_like(walk.better)
         return torch.where(back, walk.top_gradient, gradient)
 

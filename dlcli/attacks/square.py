@@ -1,8 +1,14 @@
 """Square attack: squares of random sign, kept when they help (Andriushchenko et al. 2020, arXiv:1912.00049).
 
 It asks for outputs only, `queries` times for each example. linf: begins with vertical stripes of +-eps; then a square
-of side s is painted with +-eps in each channel. l2: begins with noise; one square gives its length to another, where a
-hill grows. Squares get smaller as queries are spent: s^2 / (H W) = share, halved at fixed points.
+of side s is painted with +-eps in each channel. l2: begins with five rows of tiles; then one square gives its length to
+another, in each channel c of C, with a sign r = +-1 of its own:
+
+    d_c <- (r n + d_c / |d_c|) scaled to the length sqrt(|d_c and the other square|^2 + (eps^2 - |d|^2) / C)
+
+n, also that of the tiles, is a hill beside a hollow, above it or to its left. At k pixels from its middle a hill of
+h x w is sum_j 1 / j^2 high, j = k + 1 .. max(h, w) / 2 + 1. Squares get smaller as queries are spent: s^2 / (H W) =
+share, halved at fixed points; in l2 s is odd and at least 3.
 """
 
 import math
@@ -18,6 +24,7 @@ from dlcli.attacks.objective import Classifier, read
 from dlcli.attacks.randomness import uniform
 from dlcli.attacks.threat import Attack, demand
 
+TILES = 5  # in a column of the start in l2
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 
 
@@ -57,48 +64,79 @@ class Square(Attack):
         """Return the side of the squares at a query."""
         height, width = x.shape[2:]
         share = self.share / 2 ** sum(query * 10_000 / self.queries > at for at in HALVED)
-        return min(max(round(math.sqrt(share * height * width)), 1), height, width)
+        side = max(round(math.sqrt(share * height * width)), 1)
+        return min(side if self.norm == "linf" else max(side, 3) // 2 * 2 + 1, height, width)
 
     def _start(self, cases: Cases) -> Tensor:
-        """Return stripes for linf, noise of full length for l2."""
-        if self.norm == "l2":
-            return ball.surface(cases.x, self.eps, "l2", self.seed, -3, cases.numbers)
+        """Return stripes for linf, tiles for l2."""
         count, channels, _, width = cases.x.shape
+        if self.norm == "l2":
+            return ball.project(cases.x + self.eps * self._tiles(cases), cases.x, self.eps, "l2")
         signs = (uniform(self.seed, -3, cases.numbers, channels * width) - 0.5).sign().view(count, channels, 1, width)
         return ball.project(cases.x + self.eps * signs, cases.x, self.eps, "linf")
 
-    def _window(self, cases: Cases, draw: Tensor, side: int) -> Tensor:
-        """Return a mask (B, 1, H, W) of a square at the place that two numbers (B, 2) in (0, 1) name."""
+    def _tiles(self, cases: Cases) -> Tensor:
+        """Return a change of unit length: tiles of hill and hollow, each turned and signed for itself."""
+        count, channels, height, width = cases.x.shape
+        side = max(height // TILES, 1)
+        down, across = height // side, width // side
+        draw = uniform(self.seed, -3, cases.numbers, (channels + 1) * down * across) - 0.5
+        draw = draw.view(count, channels + 1, down, across, 1, 1)
+        tile = hill_and_hollow(side).to(cases.x)
+        tiles = torch.where(draw[:, :1] > 0, tile, tile.T) * draw[:, 1:].sign()  # (B, C, down, across, side, side)
+        tiles = tiles.transpose(3, 4).reshape(count, channels, down * side, across * side)
+        change, top, left = torch.zeros_like(cases.x), (height - down * side) // 2, (width - across * side) // 2
+        change[:, :, top : top + down * side, left : left + across * side] = tiles
+        return ball.direction(change, "l2")
+
+    def _places(self, cases: Cases, draw: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a square at the place that two numbers (B, 2) in (0, 1) name.
+
+        A mask (B, 1, H, W), and for each row (B, H) and column (B, W) of the picture which it is in the square.
+        """
         height, width = cases.x.shape[2:]
         top, left = (draw[:, 0] * (height - side + 1)).long(), (draw[:, 1] * (width - side + 1)).long()
         down = torch.arange(height, device=draw.device) - top.unsqueeze(1)
         across = torch.arange(width, device=draw.device) - left.unsqueeze(1)
         rows, columns = (down >= 0) & (down < side), (across >= 0) & (across < side)
-        return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+        return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), down, across
 
     def _painted_linf(self, here: Tensor, cases: Cases, query: int, side: int) -> Tensor:
         channels = here.shape[1]
         draw = uniform(self.seed, query, cases.numbers, 2 + channels)
         signs = (draw[:, 2:] - 0.5).sign().view(-1, channels, 1, 1)
-        return torch.where(self._window(cases, draw, side), cases.x + self.eps * signs, here)
+        return torch.where(self._places(cases, draw, side)[0], cases.x + self.eps * signs, here)
 
     def _painted_l2(self, here: Tensor, cases: Cases, query: int, side: int) -> Tensor:
         channels, delta = here.shape[1], here - cases.x
-        draw = uniform(self.seed, query, cases.numbers, 4 + channels)
-        to, source = self._window(cases, draw[:, :2], side), self._window(cases, draw[:, 2:4], side)
-        signs = (draw[:, 4:] - 0.5).sign().view(-1, channels, 1, 1)
-        rest = delta.masked_fill(to | source, 0)
-        free = (self.eps**2 - ball.length(rest) ** 2).clamp(min=0).sqrt()  # what the two squares have between them
+        draw = uniform(self.seed, query, cases.numbers, 5 + channels)
+        (to, down, across), (source, _, _) = (self._places(cases, draw[:, i : i + 2], side) for i in (0, 2))
+        down, across = down.clamp(0, side - 1).unsqueeze(2), across.clamp(0, side - 1).unsqueeze(1)
+        tile = hill_and_hollow(side).to(here)
+        bump = torch.where((draw[:, 4] > 0.5).view(-1, 1, 1), tile[down, across], tile.T[down, across]).unsqueeze(1)
+        signs = (draw[:, 5:] - 0.5).sign().view(-1, channels, 1, 1)
+        spare = (self.eps**2 - ball.length(delta) ** 2).clamp(min=0) / channels
+        free = (channel_length(delta.where(to | source, 0)) ** 2 + spare).sqrt()
         old = delta.where(to, 0)
-        bump = torch.where(to, signs * self._bump(to, side), 0)
-        fresh = ball.direction(bump, "l2") + ball.direction(old, "l2")
-        return cases.x + rest + free * ball.direction(fresh, "l2")
+        fresh = (signs * bump + old / channel_length(old)).where(to, 0)
+        return cases.x + delta.masked_fill(to | source, 0) + free * fresh / channel_length(fresh)
 
-    def _bump(self, window: Tensor, side: int) -> Tensor:
-        """Return hills (B, 1, H, W) that fall off from the middle of the windows."""
-        height, width = window.shape[2:]
-        rows, columns = window.any(3).float().argmax(2), window.any(2).float().argmax(2)  # (B, 1), where they begin
-        down = torch.arange(height, device=window.device) - rows.unsqueeze(2) - (side - 1) / 2  # (B, 1, H)
-        across = torch.arange(width, device=window.device) - columns.unsqueeze(2) - (side - 1) / 2
-        ring = torch.maximum(down.abs().unsqueeze(3), across.abs().unsqueeze(2))
-        return 1 / (1 + ring) ** 2
+
+def channel_length(delta: Tensor) -> Tensor:
+    """Return the Euclidean length of each channel, (B, C, 1, 1), never quite zero."""
+    return delta.flatten(2).norm(dim=2).clamp(min=torch.finfo(delta.dtype).tiny)[..., None, None]
+
+
+def hill_and_hollow(side: int) -> Tensor:
+    """Return a square of unit length: its upper half a hill, its lower half a hollow."""
+    whole = torch.cat([hill(side // 2, side), -hill(side - side // 2, side)])
+    return whole / whole.norm()
+
+
+def hill(rows: int, columns: int) -> Tensor:
+    """Return a hill (rows, columns) of unit length, which falls off from its middle in square steps."""
+    far_down, far_across = (torch.arange(size) - size // 2 for size in (rows, columns))
+    ring = torch.maximum(far_down.abs().unsqueeze(1), far_across.abs())
+    steps = torch.arange(1.0, max(rows, columns) // 2 + 2) ** -2
+    whole = steps.flip(0).cumsum(0).flip(0)[ring]
+    return whole / whole.norm()

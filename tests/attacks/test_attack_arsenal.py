@@ -1,6 +1,7 @@
 """What holds for every attack of the config, and how strong they are against each other and against closed forms."""
 
 import dataclasses
+import itertools
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from dlcli.attacks import ball
 from dlcli.attacks.apgd import APGD, checkpoints
+from dlcli.attacks.best import Cases
 from dlcli.attacks.ensemble import AutoAttack
 from dlcli.attacks.fab import FAB
 from dlcli.attacks.few import JSMA, OnePixel
@@ -18,7 +20,7 @@ from dlcli.attacks.noise import Noise
 from dlcli.attacks.pgd import PGD
 from dlcli.attacks.plane import onto
 from dlcli.attacks.spatial import Spatial, turned
-from dlcli.attacks.square import Square
+from dlcli.attacks.square import Square, hill, hill_and_hollow
 from dlcli.attacks.verify import verify
 
 LEARNED = {"patch", "universal"}  # one change for all pictures
@@ -160,6 +162,55 @@ def test_apgd_is_at_least_as_strong_as_pgd_with_as_many_steps():
 
 def test_the_intervals_of_apgd():
     assert sorted(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
+
+
+def test_apgd_counts_each_step_that_ends_lower_than_it_began(monkeypatch):
+    """Of 10, 12, 11 the second step goes down, though 10 was lower."""
+    losses, counts = itertools.chain([10.0, 12.0, 11.0], itertools.repeat(11.0)), []
+
+    def look(self, classifier, here, cases):
+        return torch.full((len(here),), next(losses)), torch.ones_like(here), classifier(here)
+
+    def check(self, walk, gradient, steps):
+        counts.append((steps, walk.better.tolist()))
+        return gradient
+
+    monkeypatch.setattr(APGD, "_look", look)
+    monkeypatch.setattr(APGD, "_check", check)
+    APGD(eps=0.1, steps=9)(curved(), pictures()[:2], torch.zeros(2, dtype=torch.long), INDEX[:2])
+    assert counts[0] == (2, [1, 1])
+
+
+def test_hills_are_those_of_the_paper():
+    """Squares around the middle, one in the other, each 1 / (size)^2 higher."""
+    for rows, columns in ((3, 5), (4, 7), (1, 3)):
+        expected = torch.zeros(rows, columns)
+        for reach in range(max(rows, columns) // 2 + 1):
+            top, left = max(rows // 2 - reach, 0), max(columns // 2 - reach, 0)
+            expected[top : rows // 2 + reach + 1, left : columns // 2 + reach + 1] += 1 / (reach + 1) ** 2
+        torch.testing.assert_close(hill(rows, columns), expected / expected.norm())
+    whole = hill_and_hollow(7)
+    assert (whole[:3] > 0).all()
+    assert (whole[3:] < 0).all()
+    assert whole.norm().item() == pytest.approx(1)
+
+
+def test_square_in_l2_begins_with_tiles_and_moves_length_within_each_channel():
+    x, eps = torch.full((COUNT, 3, 10, 10), 0.5), 0.5
+    cases = Cases(x, torch.zeros(COUNT, dtype=torch.long), None, INDEX)
+    square = Square(eps=eps, norm="l2")
+    start = square._start(cases)
+    torch.testing.assert_close(ball.distance(start - x, "l2"), torch.full((COUNT,), eps), rtol=0, atol=1e-5)
+    tile = (start - x)[0, 0, 2:4, 4:6]  # one of the 5 x 5
+    assert tile.sign().abs().sum() == 4
+    assert tile.sign().sum() == 0
+    painted = square._painted_l2(start, cases, 7, 5)
+    per_channel = lambda z: (z - x).flatten(2).norm(dim=2)  # noqa: E731
+    torch.testing.assert_close(per_channel(painted), per_channel(start), rtol=0, atol=1e-4)
+    moved = (painted - start).abs() > 1e-6
+    assert (moved.any(1).flatten(1).sum(1) <= 50).all()  # two squares of 5 x 5
+    assert {square._side(query, x) % 2 for query in range(0, 5000, 250)} == {1}
+    assert square._side(4999, x) == 3
 
 
 @pytest.mark.parametrize(
