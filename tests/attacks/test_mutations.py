@@ -10,11 +10,15 @@ import pytest
 import torch
 from arsenal import INDEX, configured, curved, linear, one_by_one, pictures, wins
 
-from dlcli.attacks import ball, objective, outcome, threat, verify
+from dlcli.attacks import ball, fab, few, objective, outcome, spatial, threat, verify, victim
+from dlcli.attacks.apgd import APGD
 from dlcli.attacks.best import Best
 from dlcli.attacks.carlini import CarliniWagner
 from dlcli.attacks.deepfool import DeepFool
 from dlcli.attacks.ensemble import AutoAttack
+from dlcli.attacks.fab import FAB
+from dlcli.attacks.few import JSMA
+from dlcli.attacks.hopskipjump import HopSkipJump
 from dlcli.attacks.nearest import Nearest
 from dlcli.attacks.nes import NES
 from dlcli.attacks.pgd import PGD
@@ -32,7 +36,7 @@ def check_distances():
     y = net(x).argmax(1)
     w, z = net[1].weight.data, net(x).detach()
     truth = (z[:, 0] - z[:, 1]).abs() / (w[0] - w[1]).norm()
-    for attack in (DeepFool(), CarliniWagner(steps=80, searches=6)):
+    for attack in (DeepFool(), CarliniWagner(steps=80, searches=6), FAB(norm="l2", steps=10)):
         found = attack(low, x, y, INDEX[:12])
         assert wins(net, found, y).all(), attack
         size = ball.distance(found - x, "l2")
@@ -109,6 +113,47 @@ def check_nothing():
     net, x = curved(), pictures()
     for option in ("pgd", "deepfool", "square", "autoattack"):
         assert torch.equal(configured(option, net, eps=0.0)(net, x, net(x).argmax(1), INDEX), x)
+
+
+def check_own_steps():
+    """APGD stays in the ball and wins at least what as many steps of one size win."""
+    net, x = curved(), pictures()
+    y = net(x).argmax(1)
+    found = APGD(eps=0.25, norm="l2", steps=20)(net, x, y, INDEX)
+    verify.verify(x, found, eps=0.25, norm="l2")
+    assert wins(net, found, y).sum() >= wins(net, PGD(eps=0.25, norm="l2", steps=20)(net, x, y, INDEX), y).sum()
+
+
+def check_places():
+    """The most salient place is often enough."""
+    net, x = curved(), pictures()
+    y = net(x).argmax(1)
+    assert wins(net, JSMA(eps=1)(net, x, y, INDEX), y).float().mean() > 0.5
+
+
+def check_decisions():
+    """Decisions alone lead along the border to nearer pictures, step by step."""
+    net, x = linear(3), pictures(0.4, 0.6)[:12]
+    y = net(x).argmax(1)
+    first, last = (
+        ball.distance(HopSkipJump(steps=steps, samples=30)(net, x, y, INDEX[:12]) - x, "l2") for steps in (1, 6)
+    )
+    assert (last / first).median() < 0.8
+
+
+def check_turns():
+    """A right angle and whole pixels are exact."""
+    x = pictures()
+    torch.testing.assert_close(spatial.turned(x, 90.0, 0, 0), x.rot90(1, (2, 3)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(spatial.turned(x, 0.0, 1, -2)[:, :, 1:, :2], x[:, :, :3, 2:], rtol=0, atol=1e-5)
+
+
+def check_modes():
+    """One layer in train mode is enough to mix the examples of a batch."""
+    net = curved()
+    assert not victim.training([net])
+    net[1].train()
+    assert victim.training([linear(), net])
 
 
 def check_estimate():
@@ -212,6 +257,13 @@ def uphill(self, classifier, here, cases, step):
     return -gradient, logits
 
 
+def beyond_the_ball(self, walk, gradient, x, follow):
+    """Take the last of the two steps without projecting it."""
+    before = walk.here
+    honest["move"](self, walk, gradient, x, follow)
+    walk.here = (walk.here + 0.25 * (before - walk.before) + 0.5 * (walk.here - before)).clamp(0, 1)
+
+
 def generous(before, after, y, target=None):
     found = honest["outcome"](before, after, y, target)
     return found | {"attacked": len(y), "success_rate": (after.argmax(1) != y).float().mean().item()}
@@ -234,6 +286,10 @@ honest = {
     "rivals": threat.rivals,
     "call": Attack.__call__,
     "estimate": NES._slope,
+    "move": APGD._move,
+    "salient": few.slope,
+    "feel": HopSkipJump._feel,
+    "turned": spatial.turned,
     "outcome": outcome.outcome,
 }
 MISTAKES = {  # what is put where, and the check that has to notice
@@ -254,6 +310,13 @@ MISTAKES = {  # what is put where, and the check that has to notice
     "robust though wrong before": (outcome, "outcome", robust_anyhow, "counting"),
     "verifier blind to NaN and walls": (verify, "_forbid", comparing, "verifier"),
     "verifier of another norm": (verify, "_distance", lambda change, *rest: change.abs().mean(1), "verifier"),
+    "momentum out of the ball": (APGD, "_move", beyond_the_ball, "own_steps"),
+    "short of the border": (fab, "BEYOND", 0.9, "distances"),
+    "squares without paint": (Square, "_painted_linf", lambda self, here, *rest: here, "patience"),
+    "saliency upside down": (few, "slope", lambda *given: (-honest["salient"](*given)[0], None), "places"),
+    "feels its way back": (HopSkipJump, "_feel", lambda *given: -honest["feel"](*given), "decisions"),
+    "down for across": (spatial, "turned", lambda x, a, down, across: honest["turned"](x, a, across, down), "turns"),
+    "mode of the whole alone": (victim, "training", lambda nets: any(net.training for net in nets), "modes"),
     "gradient step outward": (DeepFool, "_step", lambda self, gaps, slopes: -0.1 * slopes[:, 0].sign(), "distances"),
 }
 
