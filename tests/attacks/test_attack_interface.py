@@ -14,7 +14,7 @@ from dlcli.attacks.ball import direction, length
 from dlcli.attacks.deepfool import DeepFool
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.noise import Noise
-from dlcli.attacks.objective import cross_entropy, margin, slope
+from dlcli.attacks.objective import cross_entropy, dlr, margin, slope
 from dlcli.attacks.pgd import PGD
 from dlcli.attacks.shared import Universal
 from dlcli.batch import Images
@@ -114,6 +114,9 @@ def test_losses_by_hand_and_by_autograd():
     y, target = torch.tensor([0, 2]), torch.tensor([1, 0])
     torch.testing.assert_close(margin(logits, y), torch.tensor([1.0, -0.5]).double())
     torch.testing.assert_close(margin(logits, y, target), torch.tensor([1.0, 3.0]).double())
+    four = torch.tensor([[3.0, 1.0, 0.0, -2.0]])
+    assert dlr(four, torch.tensor([0])).item() == pytest.approx((3 - 1) / (3 - 0))
+    assert dlr(four, torch.tensor([0]), torch.tensor([2])).item() == pytest.approx((3 - 0) / (3 - (0 - 2) / 2))
     p = logits.softmax(1)[torch.arange(2), y]
     torch.testing.assert_close(cross_entropy(logits, y), (p / (1 - p)).log())
     # Up to a positive factor for each example, the slope is that of torch's cross-entropy.
@@ -173,6 +176,10 @@ def test_a_slope_counts_each_example_once_whatever_the_batch():
         (
             lambda: PGD(eps=0.1, loss="dlr")(lambda x: NET(x)[:, :2], X, Y % 2, INDEX),
             r"attack\.loss=dlr compares 3 classes, and the net has 2; take attack\.loss=margin",
+        ),
+        (
+            lambda: PGD(eps=0.1, loss="dlr", target=1)(lambda x: NET(x)[:, :3], X, Y % 3, INDEX),
+            r"attack\.loss=dlr compares 4 classes, and the net has 3; take attack\.loss=margin",
         ),
         (lambda: PGD(eps=0.1, steps=0), r"attack\.steps=0 must be at least 1"),
         (lambda: PGD(eps=0.1, restarts=0), r"attack\.restarts=0 must be at least 1"),
