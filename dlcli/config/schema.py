@@ -142,6 +142,7 @@ ROOT: dict[str, Kind | None] = {
     "stop": Kind(bool),
     "transfer_from": None,  # a run or a list of runs
     "twin": Kind(str, null=True),
+    "pairs": Kind(str, null=True),
     "substitute.queries": Kind(int, 0),
     "substitute.rounds": COUNT,
     "substitute.passes": COUNT,
