@@ -149,7 +149,7 @@ FILES = {
     *("cifar10", "isbi", "fsdd", "fsdd_spectrogram"),
     *("shakespeare", "names", "sst2", "multi30k"),
 }
-OWN = {"table", "arrays", "folder", "masks", "domains", "text", "lines", "parallel"}
+OWN = {"table", "arrays", "folder", "masks", "domains", "text", "lines", "tagged", "parallel"}
 EMBEDDED = sorted(set(paths.options("data")) - FILES - OWN)
 
 
