@@ -21,6 +21,7 @@ from dlcli.verbs.judge import judged
 from dlcli.verbs.passage import passage
 from dlcli.verbs.see import maps, see
 from dlcli.verbs.together import assemble
+from dlcli.verbs.wordplay import wordplay
 
 
 def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
@@ -30,6 +31,8 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
     model, members = assemble(run, config, choice.device)
     if config["text"] is not None:
         return passage(run, model, config, choice.device)
+    if config["analogies"] is not None:
+        return wordplay(run, model, config)
     splits = load_data(record["config"]["data"], config["paths"]["data"], config["plugins"])
     examples = serve(
         split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
