@@ -5,7 +5,7 @@
 
 s is the sigmoid, v the vectors of the table that is kept, u those of the other, n drawn in proportion to count^0.75. As
 published the window of each word has a random size and frequent words are skipped at random; here pairs have the weight
-that they would be left with on average, so that nothing is drawn but `shared` words n, which a whole batch is told from.
+that they would be left with on average, so that only `shared` words n are drawn, which a whole batch is told from.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ POWER = 0.75  # of the counts, by which wrong words are drawn
 class SkipGram(WordVectors):
     """Tell each word of the company from the word in the middle."""
 
-    def __init__(self, *, negatives: float = 5, shared: int = 512, subsample: float = 1e-3, **options: Any):
+    def __init__(self, *, negatives: float = 5, shared: int = 256, subsample: float = 1e-3, **options: Any):
         super().__init__(**options)
         if negatives <= 0 or shared < 1 or subsample < 0:
             raise ConfigError(

@@ -1,5 +1,6 @@
 """Two vectors for each word: what it is in the middle, and what it is as the company of others."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -12,9 +13,7 @@ class WordTables(nn.Module):
         self.context = nn.Embedding(vocab, width)
         for table in (self.embedding, self.context):
             nn.init.uniform_(table.weight, -0.5 / width, 0.5 / width)
-        self.biases = nn.ModuleList(nn.Embedding(vocab, 1) for _ in range(2 * bias))
-        for table in self.biases:
-            nn.init.zeros_(table.weight)
+        self.biases = nn.ModuleList(nn.Embedding(vocab, 1, _weight=torch.zeros(vocab, 1)) for _ in range(2 * bias))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T, T), of each word in the middle with each beside it
         scores = self.embedding(x) @ self.context(x).mT
