@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dlcli.errors import ConfigError
 from dlcli.model import Clock, Update
-from dlcli.models.wordvectors import WordVectors
+from dlcli.models.wordvectors import WordVectors, words
 
 POWER = 0.75
 LARGEST = 10_000  # words, whose counts take 400 MB
@@ -48,8 +48,11 @@ class Glove(WordVectors):
         if clock.epoch:
             yield Update(self.loss(batch))
             return
-        self.count(batch.x)
-        self.together.view(-1).index_add_(0, self.cells(batch.x).flatten(), self.company(batch.x).flatten())
+        if clock.step + 1 == clock.steps:
+            raise ConfigError("the first epoch counts words and the others learn from the counts: epochs=2, or more")
+        x = words(batch)
+        self.count(x)
+        self.together.view(-1).index_add_(0, self.cells(x).flatten(), self.company(x).flatten())
 
     def cells(self, x: Tensor) -> Tensor:
         """Return the cell of the counts to which each pair of places belongs, (B, T, T)."""

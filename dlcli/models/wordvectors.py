@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli import analogies
-from dlcli.batch import PAD
+from dlcli.batch import PAD, Translations
 from dlcli.errors import ConfigError
 from dlcli.model import Clock, Model, Update
 from dlcli.models.speech import Speech
@@ -74,15 +74,16 @@ class WordVectors(Model):
         self.seen += x.flatten().bincount(minlength=len(self.seen)) * self.ordinary
 
     def loss(self, batch: Any) -> Tensor:
-        costs, counted = self.pairs(batch.x)
+        costs, counted = self.pairs(words(batch))
         return costs.sum() / counted.sum().clamp(min=1)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
-        self.count(batch.x)
+        self.count(words(batch))
         yield Update(self.loss(batch))
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
-        parts = [self.pairs(x) for x in batch.x.split(max(1, AT_ONCE // batch.x.shape[1]))]
+        x = words(batch)
+        parts = [self.pairs(rows) for rows in x.split(max(1, AT_ONCE // x.shape[1]))]
         costs, counted = (torch.cat(column) for column in zip(*parts, strict=True))
         return {"loss": costs / counted.clamp(min=1e-9), "costs": costs, "counted": counted}
 
@@ -97,16 +98,17 @@ class WordVectors(Model):
         if known is None or not len(often):
             return {}
         vectors = self.vectors().detach()
-        rows = []
+        lines = []
         for number in often[:: max(1, len(often) // SHOWN)][:SHOWN].tolist():
-            words, _ = analogies.nearest(vectors, vectors[number], [number, *known.specials], BESIDE)
-            rows.append(f"| {' | '.join([known.tokens[number], *(known.tokens[word] for word in words)])} |")
-        return {"neighbours": "\n".join([f"| word {'| ' * BESIDE}|", f"|{'--|' * (BESIDE + 1)}", *rows])}
+            found, _ = analogies.nearest(vectors, vectors[number], [number, *known.specials], BESIDE)
+            lines.append(f"| {' | '.join([known.tokens[number], *(known.tokens[word] for word in found)])} |")
+        return {"neighbours": "\n".join([f"| word {'| ' * BESIDE}|", f"|{'--|' * (BESIDE + 1)}", *lines])}
 
     def embed(self, batch: Any) -> Tensor:
         """Return the mean vector of the words of each text, (B, D)."""
-        word = self.ordinary[batch.x].float()
-        return (word[:, None] @ self.vectors()[batch.x])[:, 0] / word.sum(1, keepdim=True).clamp(min=1)
+        x = words(batch)
+        word = self.ordinary[x].float()
+        return (word[:, None] @ self.vectors()[x])[:, 0] / word.sum(1, keepdim=True).clamp(min=1)
 
     @torch.no_grad()
     def sample(self, n: int, sampler: Any) -> Any:
@@ -125,3 +127,8 @@ class WordVectors(Model):
         without = [number for _, number in terms] + known.specials
         found = analogies.nearest(self.vectors(), target, without, n)
         return [f"{known.tokens[word]} {value:.3f}" for word, value in zip(*found, strict=True)]
+
+
+def words(batch: Any) -> Tensor:
+    """Return the tokens (B, T) to learn from: of pairs to translate, the translation."""
+    return batch.y if isinstance(batch, Translations) else batch.x

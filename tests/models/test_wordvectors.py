@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from dlcli import analogies
-from dlcli.batch import Tokens
+from dlcli.batch import Tokens, Translations
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
 from dlcli.models.glove import Glove
@@ -138,6 +138,17 @@ def test_glove_counts_in_its_first_epoch_and_then_weighs_each_pair_of_words_once
     torch.testing.assert_close(model.together, expected)  # nothing is counted twice
     assert model.ahead(Clock(0, 10))
     assert not model.ahead(Clock(1, 10, epoch=1))
+
+
+def test_glove_says_that_one_epoch_only_counts():
+    with pytest.raises(ConfigError, match="epochs=2"):
+        list(rule(Glove).updates(Tokens(X, X), Clock(9, 10)))
+
+
+def test_of_pairs_to_translate_the_translation_is_read():
+    model = rule(SkipGram).eval()
+    model.count(X)
+    assert model.loss(Translations(X.flip(0).flip(1) * 0 + 99, X)).equal(model.loss(Tokens(X, X)))
 
 
 def test_two_tables_meet_in_glove_alone():
