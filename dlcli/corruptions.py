@@ -36,6 +36,10 @@ class Corruption:
         """Return the same corruption for numbers of any size, not pixels in [0, 1]."""
         return self
 
+    def formed(self, x: Tensor) -> Tensor:
+        """Return pictures that were corrupted elsewhere in the form in which this would have left them."""
+        return x
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return the corrupted x, in its shape."""
         raise NotImplementedError(f"{type(self).__name__} does nothing")
@@ -172,9 +176,11 @@ class Coarse(Corruption):
                 f"factor={self.factor} does not divide pictures of {height}x{width} pixels; "
                 f"{', '.join(fitting) or 'none but 1'} would"
             )
-        return F.interpolate(
-            F.avg_pool2d(x, self.factor), size=(height, width), mode="bicubic", align_corners=False
-        ).clamp_(0, 1)
+        return self.formed(F.avg_pool2d(x, self.factor))
+
+    def formed(self, x: Tensor) -> Tensor:
+        size = [self.factor * side for side in x.shape[2:]]
+        return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp_(0, 1)
 
 
 def sides(x: Tensor) -> tuple[int, int]:

@@ -182,8 +182,35 @@ class Text(Labelled):
 
 
 def as_text(sampler: Any) -> Text:
-    """Return a sampler of text; of another kind, its temperature and label are kept."""
+    """Return a sampler of text; of the prior, temperature and label are kept. Raises ConfigError for other kinds."""
     if isinstance(sampler, Text):
         return sampler
+    if not isinstance(sampler, Prior):
+        raise ConfigError(f"sampler={type(sampler).__name__.lower()}: this run knows texts; take sampler=text")
     kept = {name: value for name in ("temperature", "label") if (value := getattr(sampler, name, None)) is not None}
     return Text(**kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(Labelled):
+    """Take a picture of the user's own, for models that restore or translate; with `spoil` it is corrupted first."""
+
+    file: str
+    spoil: bool = False
+    pixels: Tensor | None = None  # (1, C, H, W), which who reads the sampler puts there
+
+    def __call__(self, n: int, latent: int, encode: Encode | None = None) -> Tensor:
+        raise ConfigError(
+            "sampler=picture is for models that restore or translate pictures, such as model=restoration; this one "
+            "draws codes: sampler=prior, or interpolation"
+        )
+
+
+def as_picture(sampler: Any, model: Any) -> tuple[Tensor, bool]:
+    """Return the pixels of a picture (1, C, H, W), and whether to corrupt it. Raises ConfigError for other samplers."""
+    if not isinstance(sampler, Picture) or sampler.pixels is None:
+        raise ConfigError(
+            f"a {type(model).__name__} works on a picture that it is given: dl sample sampler=picture "
+            "sampler.file=PHOTO.png"
+        )
+    return sampler.pixels, sampler.spoil

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from dlcli.errors import ConfigError
 from dlcli.model import Clock, Model, Update
 from dlcli.models import sliced
+from dlcli.samplers import as_picture
 
 ROW = 8  # pictures
 
@@ -95,6 +96,13 @@ class CycleGAN(Model):
     def translate(self, x: Tensor) -> Tensor:
         """Return what pictures of the first domain become in the other one."""
         return self.there(x)
+
+    def sample(self, n: int, sampler: Any) -> Tensor:
+        """Return a picture of the user's and what it becomes in the other domain, (2, C, H, W)."""
+        x, _ = as_picture(sampler, self)
+        x = x.to(next(self.parameters()).device)
+        made = self.translate(x)
+        return torch.cat([x[..., : made.shape[2], : made.shape[3]], made[..., : x.shape[2], : x.shape[3]]])
 
     def notes(self) -> list[str]:
         """Say what may go wrong with these values."""

@@ -19,6 +19,7 @@ from dlcli import losses, metrics
 from dlcli.errors import ConfigError
 from dlcli.model import Clock, Model, Update
 from dlcli.models.vae import require_probabilities
+from dlcli.samplers import as_picture
 
 ROW = 8  # pictures
 
@@ -69,6 +70,13 @@ class Rebuilding(Model):
     def rebuild(self, x: Tensor) -> Tensor:
         """Return what the net makes of x as it is, in the shape of x."""
         raise NotImplementedError(f"{type(self).__name__} rebuilds nothing")
+
+    def sample(self, n: int, sampler: Any) -> Tensor:
+        """Return a picture of the user's as the net is given it, and what the net makes of it, (2, C, H, W)."""
+        x, spoil = as_picture(sampler, self)
+        x = x.to(next(self.parameters()).device)
+        given = self.corrupted(x) if spoil else formed(self.corruption, x)
+        return torch.cat([given, self.rebuild(given).clamp(0, 1)])
 
     def bound(self, output: Tensor) -> Tensor:
         """Return what an output of the net stands for."""
@@ -151,3 +159,8 @@ def changes(corruption: Any) -> bool:
 def unbounded(corruption: Any) -> Any:
     """Return a corruption for numbers that need not lie in [0, 1]; a function of one's own as it is."""
     return corruption.unbounded() if hasattr(corruption, "unbounded") else corruption
+
+
+def formed(corruption: Any, x: Tensor) -> Tensor:
+    """Return pictures that came corrupted as a corruption would have left them; a function of one's own has no form."""
+    return corruption.formed(x) if hasattr(corruption, "formed") else x

@@ -16,21 +16,27 @@ from safetensors.torch import save
 
 from dlcli import disk
 from dlcli.config.build import build
+from dlcli.data import decode
 from dlcli.data.reader import read
 from dlcli.engine.randomness import aside
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DataError
 from dlcli.figures import save_each, save_grid
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run, brief
+from dlcli.samplers import Picture
 from dlcli.text import printable
 from dlcli.verbs.common import pick_device, revive, writable
+
+LARGEST = 1024  # pixels at the shorter side of a picture that is restored in one piece
+CUT = 8  # pixels, of which most corruptions that work in squares are parts
 
 
 def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
     """Draw examples, write them into the samples of the run, and return them."""
     choice = pick_device(config["device"])
     model = revive(run, config["checkpoint"], choice.device, config["plugins"])
-    sampler, wanted = prompted(build(config["sampler"])), config["n"] or model.usual
+    sampler = provided(build(config["sampler"]), run.record["config"]["data"])
+    wanted = config["n"] or model.usual
     for line in model.remarks(sampler) if hasattr(model, "remarks") else ():
         print(line)
     with torch.no_grad(), aside(config["seed"]):
@@ -45,7 +51,7 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         shown: Any = "\n\n---\n\n".join(examples)
     else:
         files, shown = tensors(examples.cpu(), folder, name, config["columns"]), examples.cpu()
-        if config["files"] and shown.ndim == 4:
+        if (config["files"] or isinstance(sampler, Picture)) and shown.ndim == 4:
             files.append(folder / files[0].stem)
             with writable(folder):
                 save_each(shown, files[-1])
@@ -57,17 +63,36 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
     return examples
 
 
-def prompted(sampler: Any) -> Any:
-    """Return a sampler whose prompt is what its file holds. Raises ConfigError, and DataError for what is no text."""
+def provided(sampler: Any, data: dict[str, Any]) -> Any:
+    """Return a sampler that holds what is in its file: a text, or a picture with as many channels as the data have.
+
+    Raises ConfigError for a file that is not there, and DataError for one of another kind.
+    """
     if getattr(sampler, "file", None) is None:
         return sampler
     path, notes = Path(sampler.file).expanduser(), list[str]()
     if not path.is_file():
         raise ConfigError(f"sampler.file={printable(path)}: no such file")
+    if isinstance(sampler, Picture):
+        return replace(sampler, pixels=picture(path, data.get("channels") or 3, sampler.spoil))
     text = read(path, notes)
     for note in notes:
         print(note)
     return replace(sampler, prompt=text, file=None)
+
+
+def picture(path: Path, channels: int, spoil: bool) -> torch.Tensor:
+    """Return the pixels of a file in [0, 1], (1, C, H, W); cut to multiples of `CUT` where it is to be corrupted."""
+    try:
+        if (shorter := min(decode.size(str(path)))) > LARGEST:
+            print(
+                f"note: {printable(path)} is made smaller, from {shorter:,} to {LARGEST:,} pixels at the shorter side"
+            )
+        pixels = torch.from_numpy(decode.decode_whole(str(path), LARGEST, channels)).float()[None] / 255
+    except decode.Unreadable as error:
+        raise DataError(f"sampler.file={printable(path)}: cannot be read as a picture: {error}") from error
+    height, width = (max(1, side - side % CUT) if spoil else side for side in pixels.shape[2:])
+    return pixels[..., :height, :width]
 
 
 def tensors(examples: torch.Tensor, folder: Path, name: str, columns: int) -> list[Path]:
