@@ -171,6 +171,11 @@ class Text(Labelled):
         if self.repetition < 1:
             raise ConfigError(f"sampler.repetition={self.repetition}: 1 (no penalty) or more")
 
+    @property
+    def altered(self) -> bool:
+        """Whether it changes the probabilities that tokens are drawn by, which a search for the likeliest cannot do."""
+        return (self.temperature, self.top_k, self.top_p, self.repetition) != (1, None, None, 1)
+
     def given(self) -> str:
         """Return the text to go on from; who reads the sampler puts the text of its file there."""
         return str(self.prompt or "")

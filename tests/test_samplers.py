@@ -75,6 +75,13 @@ def test_a_sampler_of_text_says_what_cannot_be():
         Text()(3, 4)
 
 
+@pytest.mark.parametrize("option", [{"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.9}, {"repetition": 1.5}])
+def test_a_sampler_of_text_knows_whether_it_changes_the_probabilities(option):
+    assert Text(**option).altered
+    assert Text(prompt="a", beam=3, length=5, **option).altered
+    assert not Text(prompt="a", beam=3, length=5, label="b").altered
+
+
 def test_a_text_begins_with_its_prompt():
     assert Text(prompt="ROMEO:").given() == "ROMEO:"
     assert Text().given() == ""

@@ -139,7 +139,7 @@ class MaskedLanguage(Model):
         """Return a line for each <mask> of the prompt: the `n` likeliest words, with their probabilities."""
         refuse_label(sampler, self)
         asked, known = as_text(sampler), self.speech.vocabulary
-        if (asked.temperature, asked.top_k, asked.top_p, asked.beam, asked.repetition) != (1, None, None, None, 1):
+        if asked.altered or asked.beam is not None:
             raise ConfigError(
                 "holes are filled by the likeliest words: leave out sampler.temperature, top_k, top_p, beam, repetition"
             )

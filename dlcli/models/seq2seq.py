@@ -198,7 +198,7 @@ class Seq2Seq(Model):
         """Return a list: the lines of a prompt translated, or `n` sources of the training with their translations."""
         refuse_label(sampler, self)
         asked = as_text(sampler)
-        if (asked.temperature, asked.top_k, asked.top_p, asked.repetition) != (1, None, None, 1):
+        if asked.altered:
             raise ConfigError(
                 "a translation is searched, not drawn: leave out sampler.temperature, top_k, top_p and repetition; "
                 "sampler.beam=1 takes the likeliest token"

@@ -143,7 +143,7 @@ class Writing:
 
     def check(self, asked: Text) -> None:
         """Raise ConfigError for more tokens to choose from than there are, and for a draw from a beam."""
-        if asked.beam and (asked.temperature, asked.top_k, asked.top_p, asked.repetition) != (1, None, None, 1):
+        if asked.beam and asked.altered:
             raise ConfigError(
                 f"sampler.beam={asked.beam}: a beam draws nothing; leave out temperature, top_k, top_p and repetition"
             )
