@@ -24,7 +24,15 @@ from dlcli.errors import DataError
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
 from dlcli.models.rebuilding import changes, unbounded
-from dlcli.models.stages import RECONSTRUCTION, Stages, beside, inherit, reconstructions, require_widths
+from dlcli.models.stages import (
+    RECONSTRUCTION,
+    Stages,
+    beside,
+    inherit,
+    reconstructions,
+    require_activations,
+    require_widths,
+)
 from dlcli.models.supervised import linear_layers
 
 
@@ -47,6 +55,7 @@ class StackedAutoencoder(Classifier):
         stages.require(len(autoencoders.widths))
         stages.refuse("updown", rule="StackedAutoencoder")
         require_widths(net, "autoencoders", autoencoders.widths)
+        require_activations(net, autoencoders.activation, type(autoencoders.layers[0][-1]))
         self.autoencoders, self.stages, self.corruption = autoencoders, stages, corruption
         self.monitor = stages.monitor
         codes = "bernoulli" if autoencoders.activation == "sigmoid" else "gaussian"

@@ -125,9 +125,24 @@ def require_widths(net: nn.Module, source: str, widths: Sequence[int]) -> None:
         )
 
 
+def units(net: nn.Module, kind: type[nn.Module]) -> tuple[int, int]:
+    """Return how many hidden layers a classifier has, and how many activations of a kind."""
+    return len(linear_layers(net)) - 1, sum(type(layer) is kind for layer in net.modules())
+
+
+def require_activations(net: nn.Module, activation: str, kind: type[nn.Module]) -> None:
+    """Raise ConfigError unless the hidden layers of a classifier have the activation of the encoders it takes over."""
+    hidden, found = units(net, kind)
+    if found != hidden:
+        raise ConfigError(
+            f"model.autoencoders.activation={activation}, of which model.net has {found} for {hidden} hidden layers: "
+            f"the classifier takes over the encoders, so both must be the same; use model.net.activation={activation}"
+        )
+
+
 def require_sigmoids(net: nn.Module) -> None:
     """Raise ConfigError unless the hidden layers of a classifier are sigmoids, as those of RBMs."""
-    hidden, found = len(linear_layers(net)) - 1, sum(isinstance(layer, nn.Sigmoid) for layer in net.modules())
+    hidden, found = units(net, nn.Sigmoid)
     if found != hidden:
         raise ConfigError(
             f"model.net has {found} sigmoids for {hidden} hidden layers: the classifier takes over RBMs, whose units "

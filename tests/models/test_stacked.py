@@ -12,6 +12,8 @@ from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
 from dlcli.models.stacked import StackedAutoencoder
 from dlcli.models.stages import Stages
+from dlcli.nets.layers import ACTIVATIONS
+from dlcli.nets.mlp import MLP
 from dlcli.nets.stacked import Autoencoders, Joined
 
 SHAPE = [1, 8, 8]
@@ -178,6 +180,35 @@ def test_what_does_not_fit_is_told_in_one_line():
             stages=Stages(pretrain=[1]),
             classes=10,
         )
+
+
+@pytest.mark.parametrize("net", [Joined, MLP])
+def test_the_classifier_has_the_activation_of_the_encoders_that_it_takes_over(net):
+    def both(codes, hidden):
+        return StackedAutoencoder(
+            net=net(inputs=64, widths=[40, 30], outputs=10, activation=hidden, dropout=0.1),
+            autoencoders=Autoencoders(shape=SHAPE, widths=[40, 30], activation=codes),
+            stages=Stages(pretrain=[1, 1]),
+            classes=10,
+        )
+
+    for name in ACTIVATIONS:
+        if name != "gated":  # its gates are linear layers, which nobody takes over
+            both(name, name)
+    for codes, hidden in (("relu", "sigmoid"), ("sigmoid", "relu"), ("identity", "tanh"), ("relu", "leaky_relu")):
+        with pytest.raises(
+            ConfigError,
+            match=rf"^model\.autoencoders\.activation={codes}, of which model\.net has 0 for 2 hidden layers: "
+            rf".* must be the same; use model\.net\.activation={codes}$",
+        ):
+            both(codes, hidden)
+
+
+def test_a_differing_activation_is_refused_on_the_command_line(dl):
+    code, _, err = dl("train", "model=stacked_autoencoder", "model.net.activation=tanh", "max_steps=2")
+    assert code == 2
+    assert "model.autoencoders.activation=relu, of which model.net has 0 for 3 hidden layers" in err
+    assert "Traceback" not in err
 
 
 def test_what_may_go_wrong_is_told_before_the_first_step():
