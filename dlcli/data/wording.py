@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -41,8 +41,11 @@ def given(source: str, root: Path, fact: str = "vocabulary") -> Vocabulary:
 
     Raises DataError, RunError.
     """
-    if source.startswith("{"):
-        return Vocabulary.read(source)
+    return Vocabulary.read(source if source.startswith("{") else recorded(source, root, fact)[fact])
+
+
+def recorded(source: str, root: Path, fact: str) -> dict[str, Any]:
+    """Return what a run says of its data, a fact of which is the state of a vocabulary. Raises DataError."""
     folder = next((place for place in (Path(source).expanduser(), root / source) if place.is_dir()), None)
     try:
         record = jsonfile.read(folder / "run.json") if folder else {}
@@ -51,10 +54,10 @@ def given(source: str, root: Path, fact: str = "vocabulary") -> Vocabulary:
     config = record.get("config")
     data = config.get("data") if isinstance(config, dict) else None
     state = data.get(fact) if isinstance(data, dict) else None
-    if not isinstance(state, str):
+    if not isinstance(data, dict) or not isinstance(state, str):
         words = fact.replace("_", " ")
         raise DataError(f"data.source.{fact}={printable(source)}: no folder of a run that learned a {words}")
-    return Vocabulary.read(state)
+    return data
 
 
 def numbered(vocabulary: Vocabulary, text: str) -> Tensor:

@@ -19,6 +19,7 @@ from dlcli.log import Log, Ticker, clock
 from dlcli.model import Model
 from dlcli.run import Run
 from dlcli.verbs import resume
+from dlcli.verbs.borrowed import agreed
 from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.prepare import Setup, prepare
@@ -29,6 +30,8 @@ def train(config: Any, overrides: Sequence[str], begun: Callable[[Run], Any] = s
     """Train in a new run folder or in the one to resume, which `begun` is told of; return the best scores."""
     source = resume.wanted(config) if config.resume else None
     with held(source.path) if source and not config.fork else nullcontext():
+        for note in [] if source else agreed(config, overrides):
+            print(note)
         setup = prepare(resume.continued(source, config, overrides) if source else config)
         if source:
             resume.restore(source, setup, config.fork)

@@ -1,14 +1,17 @@
 """The tokens of a run stay its own: what is evaluated or taken over has the same numbers for the same words."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
+from omegaconf import OmegaConf
 
 from dlcli.batch import Tokens
 from dlcli.data.labelled import Lines
 from dlcli.errors import ConfigError, DataError
 from dlcli.run import Run
 from dlcli.tokens import Vocabulary
+from dlcli.verbs.borrowed import agreed
 from dlcli.verbs.common import load_data, split_of
 from dlcli.verbs.prepare import same_words
 
@@ -85,3 +88,87 @@ def test_from_the_command_line(dl, undrawn, tmp_path):
     assert code == 3
     assert "bad.csv, line 2, byte 12: 0xe4 is not UTF-8; iconv -f ISO-8859-1 -t UTF-8" in err
     assert "Traceback" not in err
+
+
+TOKENS = Vocabulary.learn(["a b c c"], level="words", special=("<pad>", "<unk>"), lower=True).state()  # five
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """Return a function that says how a source that takes the tokens of a run agrees with them."""
+
+    def agree(words=(), learned=None, **source):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        own = {"level": "words", "size": None, "least": 1, "lower": True, "vocabulary": None} | (learned or {})
+        config = {"data": {"vocabulary": TOKENS, "source_vocabulary": TOKENS, "source": own}}
+        (tmp_path / "run" / "run.json").write_text(json.dumps({"config": config}))
+        values = {"level": "words", "size": None, "least": 1, "lower": True, "vocabulary": "run"} | source
+        given = OmegaConf.create({"data": {"source": values}, "paths": {"data": str(tmp_path)}})
+        return agreed(given, [f"data.source.{word}" for word in words])
+
+    return agree
+
+
+def test_tokens_that_are_taken_as_the_config_has_them_are_not_told(asked):
+    assert asked() == []
+    assert asked(["level=words", "size=5", "lower=true", "least=1"], size=5) == []
+    assert asked(["size=9"], size=9) == []  # five are nine at most
+    assert asked(["size=9"], {"size": 9}, size=9) == []
+    assert asked(["level=characters"], vocabulary=None, level="characters") == []
+    assert asked(["level=characters"], vocabulary=TOKENS, level="characters") == []  # a run goes on
+    assert asked(["least=2"], {"vocabulary": "elsewhere"}, least=2) == []  # nobody knows
+
+
+@pytest.mark.parametrize(
+    ("word", "its", "learned"),
+    [
+        ("level=characters", "level=words", None),
+        ("lower=false", "lower=true", None),
+        ("size=4", "size=5", None),
+        ("size=9", "size=8", {"size": 8}),
+        ("least=2", "least=1", None),
+    ],
+)
+def test_a_given_value_that_contradicts_the_tokens_of_the_run_is_refused(asked, word, its, learned):
+    key, value = word.split("=")
+    source = {key: {"false": False}.get(value, int(value) if value.isdigit() else value)}
+    cure = r"leave it out, or data\.source\.vocabulary$"
+    said = rf"^data\.source\.{word}: data\.source\.vocabulary=run has {its}, and is taken as it is; {cure}"
+    for written in (word, "context=3"):
+        with pytest.raises(ConfigError, match=said) if written == word else nullcontext():
+            notes = asked([written], learned, **source)
+    assert notes == [f"note: data.source.vocabulary=run has {its}, not {word}, and is taken as it is"]
+
+
+def test_several_values_are_refused_in_one_line(asked):
+    with pytest.raises(
+        ConfigError, match=r"level=words, lower=true, and is taken as it is; leave them out, or"
+    ) as told:
+        asked(["level=characters", "lower=false"], level="characters", lower=False)
+    assert "\n" not in str(told.value)
+
+
+def test_of_pairs_the_values_may_be_meant_for_the_side_that_is_learned(asked):
+    word, sides = ["level=characters"], {"level": "characters", "joint": False, "source_vocabulary": None}
+    (note,) = asked(word, **sides)
+    assert "data.source.vocabulary=run has level=words, not level=characters" in note
+    (note,) = asked(word, **sides | {"vocabulary": None, "source_vocabulary": "run"})
+    assert "data.source.source_vocabulary=run has" in note
+    for more in ({"joint": True}, {"source_vocabulary": "run"}):
+        with pytest.raises(ConfigError, match=r"data\.source\.level=characters: "):
+            asked(word, **sides | more)
+
+
+def test_other_tokens_than_asked_for_are_told_before_the_run_is_made(dl, undrawn, tmp_path):
+    table(tmp_path, "word")
+    words = ("train", "model=text_sum", "data=lines", "data.source.path=a.csv", "max_steps=2", "batch=8")
+    assert dl(*words, "data.source.level=characters", "data.source.lower=false")[0] == 0
+    run = next(iter(tmp_path.glob("outputs/*/*/run.json"))).parent
+    code, out, err = dl(*words, f"data.source.vocabulary={run}")
+    assert code == 0, err
+    assert f"note: data.source.vocabulary={run} has level=characters, lower=false, not level=words, lower=true" in out
+    code, _, err = dl(*words, f"data.source.vocabulary={run}", "++data.source.level=words")
+    assert code == 2
+    assert f"data.source.level=words: data.source.vocabulary={run} has level=characters" in err
+    assert "Traceback" not in err
+    assert len(list(tmp_path.glob("outputs/*/*/run.json"))) == 2
