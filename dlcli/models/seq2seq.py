@@ -9,8 +9,8 @@ token (greedy), or the `beam` likeliest beginnings are kept, where a finished on
 
     log p(y | x) / ((5 + T) / 6)^penalty                                  (Wu et al. 2016, arXiv:1609.08144)
 
-The net has `encode(x) -> source`, `decode(y, source, state=None) -> logits, state` and `attention(y, source)`, and the
-source has `rows(index)`. x (B, S), y (B, T) from BEGIN to END, logits (B, T, V).
+The net has `encode(x) -> source`, `decode(y, source, state=None) -> logits, state` and `attention(y, source)`, which is
+None or (B, H, T, S), and the source has `rows(index)`. x (B, S), y (B, T) from BEGIN to END, logits (B, T, V), H heads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -165,7 +165,7 @@ class Seq2Seq(Model):
 
     @torch.no_grad()
     def looks(self, x: Tensor, y: Tensor) -> Tensor | None:
-        """Return how the net attends to the sources while it writes y (B, T), (B, T, S); None without attention."""
+        """Return how the net attends to the sources while it writes y (B, T), (B, H, T, S); None without attention."""
         x, y = x.to(self.heard.device), y.to(self.heard.device)
         given = torch.cat((self.begin(x)[:, None], y[:, :-1]), dim=1)
         return self.net.attention(given, self.net.encode(x))
@@ -178,7 +178,7 @@ class Seq2Seq(Model):
         shown = []
         for share, source, guess in zip(weights, x, guesses, strict=True):
             across, down = self.source.labels(source), self.target.labels(guess)
-            shown.append(figures.Alignment(share[: len(down), : len(across)], across, down))
+            shown.append(figures.Alignment(share[:, : len(down), : len(across)], across, down))
         return figures.alignments("where each token of the translation (rows) looks in the source", shown)
 
     def show(self, batch: Any) -> dict[str, Tensor | str]:
@@ -191,8 +191,9 @@ class Seq2Seq(Model):
         weights = self.looks(batch.x[:DRAWN], guesses[:DRAWN])
         if weights is None:
             return {"translations": table}
-        large = weights.repeat_interleave(PIXELS, 1).repeat_interleave(PIXELS, 2)
-        return {"translations": table, "attention": large[:, None]}
+        large = weights.repeat_interleave(PIXELS, 2).repeat_interleave(PIXELS, 3)  # (B, H, T, S)
+        below = F.pad(large, (0, 0, 0, PIXELS), value=1.0).flatten(1, 2)[:, :-PIXELS]  # a white line between the heads
+        return {"translations": table, "attention": below[:, None]}
 
     def sample(self, n: int, sampler: Any) -> Any:
         """Return a list: the lines of a prompt translated, or `n` sources of the training with their translations."""

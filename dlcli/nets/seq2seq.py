@@ -115,9 +115,9 @@ class Seq2Seq(nn.Module):
         hidden, state, _ = self.walk(y, source, state)
         return self.dropout(hidden) @ self.embedding.weight.T, state
 
-    def attention(self, y: Tensor, source: Source) -> Tensor | None:  # (B, T) -> (B, T, S)
-        """Return how each token after y shares its attention in the source; None without attention."""
-        return torch.stack(self.walk(y, source)[2], dim=1) if self.score else None
+    def attention(self, y: Tensor, source: Source) -> Tensor | None:  # (B, T) -> (B, 1, T, S)
+        """Return how each token after y shares its attention in the source, of one head; None without attention."""
+        return torch.stack(self.walk(y, source)[2], dim=1)[:, None] if self.score else None
 
     def walk(self, y: Tensor, source: Source, state: Any = None) -> tuple[Tensor, Any, list[Tensor]]:
         """Return what the logits are made of (B, T, D), the new state, and the attention at each step, (B, S) each."""

@@ -91,8 +91,8 @@ class Transformer(nn.Module):
             hidden = block(hidden, causal=True, source=source.outputs, source_mask=source.mask, cache=cache)
         return self.norms[1](hidden) @ self.embedding.weight.T, caches
 
-    def attention(self, y: Tensor, source: Source) -> Tensor:  # (B, T) -> (B, T, S)
-        """Return how each token after y shares its attention in the source: the mean of the last block's heads."""
+    def attention(self, y: Tensor, source: Source) -> Tensor:  # (B, T) -> (B, H, T, S)
+        """Return how each head of the last block shares the attention in the source of each token after y."""
         asked: list[Tensor] = []
         last: Any = self.decoder[-1]
         handle = last.cross.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
@@ -100,4 +100,4 @@ class Transformer(nn.Module):
             self.decode(y, source)
         finally:
             handle.remove()
-        return last.cross.weights(asked[0], source.outputs, source.mask).mean(1)  # (B, H, T, S) -> (B, T, S)
+        return last.cross.weights(asked[0], source.outputs, source.mask)

@@ -11,7 +11,7 @@ from torch import nn
 from dlcli.batch import Translations
 from dlcli.errors import ConfigError, RunError
 from dlcli.model import Clock
-from dlcli.models.seq2seq import Seq2Seq
+from dlcli.models.seq2seq import PIXELS, Seq2Seq
 from dlcli.models.speech import Speech, agreement
 from dlcli.nets.seq2seq import Seq2Seq as Recurrent
 from dlcli.nets.transformer import Transformer
@@ -156,6 +156,9 @@ def test_the_report_translates_and_draws():
     assert report["translations"][1]["reference"] == Speech(WORDS).spell(Y[1])
     assert len(report["attention"].axes) == 3
     assert [label.get_text() for label in report["attention"].axes[1].get_xticklabels()] == model.source.labels(X[1])
+    several = rule(net=Transformer(vocab=COUNT, width=8, heads=2, hidden=8, depth=1, dropout=0.0))
+    axes = several.report(several.measure(BATCH))["attention"].axes
+    assert [one.get_xlabel() for one in axes] == ["head 1", "head 2"] * 3
     plain = rule(net=Recurrent(vocab=COUNT, source_vocab=COUNT, width=8, attention="none", bidirectional=False))
     assert "attention" not in plain.report(plain.measure(BATCH))
     assert plain.show(BATCH).keys() == {"translations"}
@@ -168,6 +171,12 @@ def test_what_is_shown_is_a_table_and_a_picture():
     assert len(lines) == 5
     assert shown["attention"].shape[:2] == (3, 1)
     assert 0 <= shown["attention"].min() <= shown["attention"].max() <= 1
+    several = rule(net=Transformer(vocab=COUNT, width=8, heads=2, hidden=8, depth=1, dropout=0.0))
+    shown = several.show(BATCH)["attention"]
+    high, wide = shown.shape[2:]
+    assert (high, wide) == (2 * PIXELS * (several.context - 1) + PIXELS, PIXELS * 4)  # a line between two heads
+    assert shown[:, 0, PIXELS * (several.context - 1)].eq(1).all()
+    assert not torch.equal(shown[:, :, : PIXELS * 6], shown[:, :, -PIXELS * 6 :])
     barred = Vocabulary.read(WORDS).encode("cat | runs")
     assert r"cat \| runs" in rule().show(Translations(torch.tensor([barred]), Y[:1]))["translations"]
 
@@ -235,7 +244,7 @@ def test_it_learns_to_turn_texts_round(kind):
     scores = model.eval().score(model.measure(exam))
     assert scores["greedy_exact"] > 0.7
     if kind == "attention":  # the last letter is written first
-        looks = model.looks(exam.x[:1], exam.y[:1, 1:])[0]
+        looks = model.looks(exam.x[:1], exam.y[:1, 1:])[0, 0]
         assert looks.argmax(-1)[0] >= (exam.x[0] != 0).sum() - 2
 
 
