@@ -25,6 +25,7 @@ from dlcli.attacks.threat import Attack
 from dlcli.attacks.walker import Walker
 
 QUERIES = 200  # of the attack without gradients
+DRAWS = 20  # of noise
 MORE = 0.003  # share of the examples that may be won in addition by twice the effort
 LATE, STILL = 0.25, 0.05  # the last part of a walk, and the share of the whole way down that it may still go
 CERTAIN = 0.99  # share of a twin's examples that is as good as all
@@ -77,7 +78,7 @@ def weaker(attack: Attack) -> Iterator[tuple[str, Attack]]:
     One without gradients, or with one change for all pictures, need beat noise only.
     """
     threat: dict[str, Any] = {"norm": attack.norm, "target": attack.target, "seed": attack.seed, "stop": True}
-    yield "noise", Noise(**threat, eps=attack.bound, draws=20)
+    yield "noise", Noise(**threat, eps=attack.bound, draws=DRAWS)
     if not attack.gradients or isinstance(attack, Learned):
         return
     if attack.norm in FGSM.norms:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dlcli import __version__
 from dlcli.attacks import ball
+from dlcli.attacks.carried import transferred
 from dlcli.attacks.checks import masking
 from dlcli.attacks.ensemble import AutoAttack
 from dlcli.attacks.outcome import outcome
@@ -181,14 +182,15 @@ def parts(method: Attack, made: Made, before: Tensor, after: Tensor) -> dict[str
 
 
 def sanity(scene: Stage, method: Attack, adversarial: Tensor) -> list[dict[str, Any]]:
-    """Return the checks for masked gradients on the first examples; none for count 0 or eps 0, or other nets."""
+    """Return the checks for masked gradients on the first examples; none for count 0 or eps 0."""
     count = min(scene.config["checks"], scene.examples.examples)
-    if count == 0 or method.eps == 0 or scene.through:
+    if count == 0 or method.eps == 0:
         return []
     index = torch.arange(count)
     few = scene.examples.take(index)
     with aside(scene.config["seed"]):
-        found = masking(scene.victim, few.x, few.y, index, method, adversarial[:count], scene.twin)
+        given = (few.x, few.y, index, method, adversarial[:count], scene.twin)
+        found = transferred(scene.victim, scene.source, *given) if scene.through else masking(scene.victim, *given)
     return [check._asdict() for check in found]
 
 

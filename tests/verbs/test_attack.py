@@ -172,6 +172,13 @@ def test_pictures_made_with_other_nets_are_shown_to_the_run(dl, run):
     found = report(run, "pgd-10-still-momentum-transfer")
     assert found["threat"]["knows"] == "the weights of others"
     assert found["robust_accuracy"] < found["clean_accuracy"]
+    assert [check["name"] for check in found["checks"]] == [
+        "gradients", "logits", "repeatable", "static", "noise", "direct",
+    ]  # fmt: skip
+    for check in found["checks"]:
+        assert f"  PASS {check['name']}: {check['finding']}\n" in out
+    own = next(check["finding"] for check in found["checks"] if check["name"] == "direct")
+    assert own.startswith("aimed at the net itself it wins")
     code, out, _ = dl("attack", str(run), f"transfer_from=[{other}]", "attack=fgsm", "n=20")
     assert code == 0
     code, _, err = dl("attack", str(run), f"transfer_from={run}", "n=20")
@@ -229,9 +236,11 @@ def test_the_victims_gradient_is_never_asked_for_in_a_transfer(dl, run, monkeypa
 
     monkeypatch.setattr(attack_module, "stage", watched)
     other = str(next(Path("outputs/two").iterdir()))
-    assert dl("attack", str(run), f"transfer_from={other}", "attack=pgd", "n=40")[0] == 0
+    assert dl("attack", str(run), f"transfer_from={other}", "attack=pgd", "n=40", "checks=0")[0] == 0
     assert seen
     assert not any(seen)
+    assert dl("attack", str(run), f"transfer_from={other}", "attack=pgd", "n=40", "checks=5")[0] == 0
+    assert any(seen)  # one of the checks asks for them, once the attack is over
 
 
 def test_a_substitute_learns_from_labels_that_are_counted(dl, run):
