@@ -23,6 +23,7 @@ from dlcli.attacks.threat import demand, demand_counts
 SQUEEZE = 0.999  # atanh is finite inside (-1, 1) only, and so flat near the ends that black and white would stay
 FIRST, SECOND, FLOOR = 0.9, 0.999, 1e-8  # Adam's
 LATE = 0.25  # of the steps
+COOLING = 0.5  # of the steps, in which the rate falls to 0: the first half goes far, the second comes near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class CarliniWagner(Nearest):
             first = FIRST * first + (1 - FIRST) * gradient
             second = SECOND * second + (1 - SECOND) * gradient**2
             root = (second / (1 - SECOND**step)).sqrt() + FLOOR
-            rate = self.rate * (1 - (step - 1) / self.steps)  # ever finer
+            rate = self.rate * min(1, (1 - (step - 1) / self.steps) / COOLING)
             free = free - rate * first / (1 - FIRST**step) / root
         return won
 
