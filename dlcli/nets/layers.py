@@ -74,6 +74,13 @@ class Normalize(nn.Module):
         shape = (-1, *[1] * (x.dim() - 2))
         return (x - self.mean.view(shape)).div_(self.std.view(shape))
 
+    def undo(self, z: Tensor) -> Tensor:
+        """Return the x of which `forward` makes z, (B, C, ...) -> (B, C, ...)."""
+        if self.mean is None or self.std is None:
+            return z
+        shape = (-1, *[1] * (z.dim() - 2))
+        return z * self.std.view(shape) + self.mean.view(shape)
+
 
 class Picture(Normalize):
     """Normalize pictures, and know how many channels and pixels they have in training: the first layer of large nets.

@@ -156,11 +156,7 @@ class GaussianRBM(RBM):
         return self.normalize(x).flatten(1)
 
     def leave(self, v: Tensor, shape: Sequence[int]) -> Tensor:
-        x = v.view(-1, *shape)
-        if self.normalize.mean is None or self.normalize.std is None:
-            return x
-        wide = (-1, *[1] * (x.dim() - 2))
-        return x * self.normalize.std.view(wide) + self.normalize.mean.view(wide)
+        return self.normalize.undo(v.view(-1, *shape))
 
     def start(self, v: Tensor) -> None:
         """Let the visible biases be the mean of examples (B, V)."""

@@ -50,12 +50,7 @@ class Autoencoders(nn.Module):
 
     def leave(self, inputs: Tensor) -> Tensor:
         """Return standardized inputs as examples, (B, D) -> (B, *shape)."""
-        x = inputs.view(-1, *self.shape)
-        mean, std = self.normalize.mean, self.normalize.std
-        if mean is None or std is None:
-            return x
-        wide = (-1, *[1] * (x.dim() - 2))
-        return x * std.view(wide) + mean.view(wide)
+        return self.normalize.undo(inputs.view(-1, *self.shape))
 
     def upward(self) -> list[tuple[Tensor, Tensor]]:
         """Return weight and bias of each encoder."""

@@ -73,12 +73,15 @@ def test_normalize_works_by_channel_and_by_feature():
     table, pictures = torch.tensor([[3.0, 5.0]]), torch.tensor([3.0, 5.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     assert layer(table).tolist() == [[1.0, 3.0]]  # a feature that never varies is only shifted
     assert layer(pictures)[0, :, 2, 3].tolist() == [1.0, 3.0]
+    assert torch.equal(layer.undo(layer(table)), table)
+    assert torch.equal(layer.undo(layer(pictures)), pictures)
     assert set(layer.state_dict()) == {"mean", "std"}
 
 
 def test_normalize_without_numbers_is_the_identity():
     x = torch.randn(2, 3)
     assert Normalize()(x) is x
+    assert Normalize().undo(x) is x
     with pytest.raises(ConfigError, match="do not match"):
         Normalize(mean=[0.0, 0.0], std=[1.0])
 
