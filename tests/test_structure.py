@@ -16,10 +16,10 @@ ALLOWED = {
     "job": {"sweep", "verbs"},
     "sweep": {"config", "run"},
     "verbs": {"sweep", "config", "engine", "model", "batch", "data", "attacks", "log", "run", "figures", "seeing"}
-    | {"fidelity"},
+    | {"analogies", "fidelity", "samplers"},
     "config": set(),
     "engine": {"model", "log", "schedules", "batch"},
-    "models": {"model", "batch", "losses", "metrics", "figures", "samplers", "decoding"},
+    "models": {"model", "batch", "losses", "metrics", "figures", "samplers", "decoding", "analogies"},
     "data": {"batch"},
     "nets": set(),
     "attacks": {"losses"},
