@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlcli.text import cell, printable
+from dlcli.text import cell, printable, tabled
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,7 @@ def test_what_is_not_printable_is_escaped(text, shown):
 )
 def test_formulas_are_quoted(text, shown):
     assert cell(text) == shown
+
+
+def test_a_row_of_a_table_holds_anything():
+    assert tabled(["a|b", "\x1b[2J\n", 3]) == "| a\\|b | \\x1b[2J\\n | 3 |"

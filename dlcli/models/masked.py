@@ -22,6 +22,7 @@ from dlcli.losses import single
 from dlcli.model import Model
 from dlcli.models.speech import Speech
 from dlcli.samplers import as_text, refuse_label
+from dlcli.text import tabled
 from dlcli.tokens import SPECIAL
 
 HOLE = SPECIAL.index("<mask>") - 2  # <bos> and <eos> are not there
@@ -129,8 +130,8 @@ class MaskedLanguage(Model):
 
     def row(self, holed: Tensor, chosen: Tensor, guess: Tensor, truth: Tensor) -> str:
         """Return a row of a table in Markdown: the text, and the words that stand, or stood, in its holes."""
-        said = [" ".join(self.speech.labels(part)) for part in (holed, guess[chosen], truth[chosen])]
-        return f"| {' | '.join(part.replace('|', chr(92) + '|') for part in said)} |"
+        parts = (holed, guess[chosen], truth[chosen])
+        return tabled(" ".join(self.speech.labels(part)) for part in parts)
 
     def embed(self, batch: Any) -> Tensor:
         return self.net.read(batch.x)[:, 0]

@@ -28,7 +28,7 @@ from dlcli.model import Clock, Model, Update
 from dlcli.models.bleu import sacre
 from dlcli.models.speech import Speech, agreement
 from dlcli.samplers import as_text, refuse_label
-from dlcli.text import printable
+from dlcli.text import tabled
 
 ROWS = 100  # examples whose logits are in memory at once when measured; so many of each batch are translated meanwhile
 SHOWN, DRAWN = 20, 4  # translations in the report; matrices of attention
@@ -185,9 +185,8 @@ class Seq2Seq(Model):
         guesses = self.translate(batch.x, 1)
         sources = [self.source.spell(x) for x in batch.x]
         rows = [[source, *pair] for source, pair in zip(sources, self.pairs(guesses, batch.y), strict=True)]
-        lines = [" | ".join(printable(text).replace("|", r"\|") for text in row) for row in rows]
         head = "| source | translation (greedy) | reference |\n|--|--|--|"
-        table = "\n".join([head, *(f"| {line} |" for line in lines)])
+        table = "\n".join([head, *map(tabled, rows)])
         weights = self.looks(batch.x[:DRAWN], guesses[:DRAWN])
         if weights is None:
             return {"translations": table}

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from dlcli.run import Run
-from dlcli.text import printable
+from dlcli.text import printable, tabled
 
 LOAD = {
     "safetensors": """import json
@@ -114,5 +114,4 @@ def scores(run: Run) -> list[tuple[str, str, str]]:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(map(tabled, (header, ["---"] * len(header), *rows)))
