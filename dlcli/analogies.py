@@ -31,7 +31,7 @@ def nearest(vectors: Tensor, target: Tensor, without: Sequence[int], count: int)
 
 def terms(text: str, vocabulary: Vocabulary) -> list[tuple[int, int]]:
     """Return sign and number of each word of a sum such as "king - man + woman". Raises ConfigError."""
-    first, *rest = re.split(r"\s+([+-])\s+", text.strip())
+    first, *rest = re.split(" ([+-]) ", " ".join(text.split()))
     pairs = [("+", first), *zip(rest[::2], rest[1::2], strict=True)]
     return [(SIGNS[sign], number(word, vocabulary)) for sign, word in pairs]
 
@@ -57,7 +57,7 @@ def questions(text: str, name: str) -> dict[str, list[list[str]]]:
     """
     found: dict[str, list[list[str]]] = {}
     section = "all"
-    for place, line in enumerate(text.splitlines(), start=1):
+    for place, line in enumerate(text.split("\n"), start=1):
         parts = line.split()
         if line.startswith(":"):
             section = line[1:].strip() or section

@@ -24,7 +24,12 @@ def vocabulary(model: Any) -> Vocabulary | None:
 
 
 def table(model: nn.Module, tokens: int) -> Tensor | None:
-    """Return the vectors of all tokens, (V, D); None where a net embeds no so many."""
+    """Return the vectors that a model means by its tokens, (V, D), else those that its net reads them as.
+
+    None where a net embeds no so many.
+    """
+    if meant := getattr(model, "vectors", None):
+        return meant()
     tables = (module.weight for module in model.modules() if isinstance(module, nn.Embedding))
     return next((weight for weight in tables if len(weight) >= tokens), None)
 

@@ -10,6 +10,8 @@ from dlcli.run import Run
 from dlcli.seeing.vectors import table, vocabulary
 from dlcli.text import printable
 
+TOTAL = "all together"
+
 
 def wordplay(run: Run, model: Any, config: dict[str, Any]) -> dict[str, float]:
     """Print and write how many questions of each section are answered right; return the shares.
@@ -22,7 +24,7 @@ def wordplay(run: Run, model: Any, config: dict[str, Any]) -> dict[str, float]:
 
     path, notes = Path(config["analogies"]).expanduser(), list[str]()
     known = vocabulary(model)
-    vectors = None if known is None else vectors_of(model, len(known))
+    vectors = None if known is None else table(model, len(known))
     if known is None or known.level != "words" or vectors is None:
         raise ConfigError(f"analogies={printable(path)}: {run} has no vectors of words; train some with model=skipgram")
     if not path.is_file():
@@ -30,10 +32,10 @@ def wordplay(run: Run, model: Any, config: dict[str, Any]) -> dict[str, float]:
     rows: dict[str, tuple[int, int, int]] = {}  # right, known, asked
     for section, asked in analogies.questions(read(path, notes), f"analogies={printable(path)}").items():
         able = analogies.known(asked, known).to(vectors.device)
-        rows[section] = (int(analogies.solved(vectors, able, known.specials).sum()), len(able), len(asked))
-    if len(rows) > 1:
+        rows[section] = (int(analogies.solved(vectors.detach(), able, known.specials).sum()), len(able), len(asked))
+    if len(rows) > 1 and TOTAL not in rows:
         right, able_, asked_ = (sum(column) for column in zip(*rows.values(), strict=True))
-        rows["all together"] = (right, able_, asked_)
+        rows[TOTAL] = (right, able_, asked_)
     grid = Table("analogies", "asked", "known", "right", "accuracy", box=None)
     for section, (right, able_, asked_) in rows.items():
         share = f"{right / able_:.1%}" if able_ else "-"
@@ -46,9 +48,3 @@ def wordplay(run: Run, model: Any, config: dict[str, Any]) -> dict[str, float]:
     counts = {section: dict(zip(("right", "known", "asked"), row, strict=True)) for section, row in rows.items()}
     run.write("report-analogies.json", {"analogies": str(path), "scores": scores, "counts": counts})
     return scores
-
-
-def vectors_of(model: Any, words: int) -> Any:
-    """Return the vectors that a model means by its words, (V, D); else those that its net reads them as; else None."""
-    vectors = model.vectors() if hasattr(model, "vectors") else table(model, words)
-    return None if vectors is None else vectors.detach()
