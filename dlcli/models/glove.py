@@ -50,6 +50,8 @@ class Glove(WordVectors):
             return
         if clock.step + 1 == clock.steps:
             raise ConfigError("the first epoch counts words and the others learn from the counts: epochs=2, or more")
+        if self.begin(clock):
+            self.together.zero_()
         x = words(batch)
         self.count(x)
         self.together.view(-1).index_add_(0, self.cells(x).flatten(), self.company(x).flatten())

@@ -5,7 +5,11 @@
 
 s is the sigmoid, v the vectors of the table that is kept, u those of the other, n drawn in proportion to count^0.75. As
 published the window of each word has a random size and frequent words are skipped at random; here pairs have the weight
-that they would be left with on average, so that only `shared` words n are drawn, which a whole batch is told from.
+that they would be left with on average, and only `shared` words n are drawn, which a whole batch is told from.
+
+For skip-gram that is the cost on average, as it is a sum over pairs. For CBOW it is not: h is one mean with these
+weights, not the mean of each draw. The published program closes the gaps of skipped words before it counts distances;
+here they stay. Counts are of what was met so far: in the first epoch shares are estimates.
 """
 
 from typing import Any

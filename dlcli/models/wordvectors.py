@@ -17,8 +17,9 @@ from dlcli.errors import ConfigError
 from dlcli.model import Clock, Model, Update
 from dlcli.models.speech import Speech
 from dlcli.samplers import as_text, refuse_label
+from dlcli.text import tabled
 
-AT_ONCE = 8192  # tokens whose pairs are measured together
+ROOM = 2**24  # numbers that say of some tokens how they go with each other, or with all words
 OFTEN, SHOWN, BESIDE = 200, 20, 6  # frequent words, how many of them are shown, and their neighbours
 
 
@@ -36,10 +37,12 @@ class WordVectors(Model):
         if window < 1:
             raise ConfigError(f"window={window}: a word needs company, on each side 1 word or more")
         self.net: Any = net
-        self.window, self.speech = window, Speech(vocabulary)
+        self.window, self.speech, self.begun = window, Speech(vocabulary), False
         known = self.speech.vocabulary
         if known is not None and known.level != "words":
             raise ConfigError(f"vectors of {known.level} mean nothing: use data.source.level=words, or data=sentences")
+        if known is not None and len(known.specials) == len(known):
+            raise ConfigError("the vocabulary has no words: take a smaller data.source.least")
         special = torch.zeros(vocab, dtype=torch.bool)
         special[[PAD] if known is None else known.specials] = True
         marks = special.clone()
@@ -69,6 +72,14 @@ class WordVectors(Model):
         word, part = self.ordinary[x], self.marks[x].cumsum(1)
         return near * (word[:, :, None] & word[:, None] & (part[:, :, None] == part[:, None]))
 
+    def begin(self, clock: Clock) -> bool:
+        """Forget, before the first step, what `init_from` brought along: counts are of the run's own texts."""
+        first = not (clock.step or self.begun)
+        self.begun = True
+        if first:
+            self.seen.zero_()
+        return first
+
     def count(self, x: Tensor) -> None:
         """Take notice of the words of a batch."""
         self.seen += x.flatten().bincount(minlength=len(self.seen)) * self.ordinary
@@ -78,12 +89,14 @@ class WordVectors(Model):
         return costs.sum() / counted.sum().clamp(min=1)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
+        self.begin(clock)
         self.count(words(batch))
         yield Update(self.loss(batch))
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         x = words(batch)
-        parts = [self.pairs(rows) for rows in x.split(max(1, AT_ONCE // x.shape[1]))]
+        at_once = ROOM // (x.shape[1] * max(x.shape[1], len(self.seen)))  # texts
+        parts = [self.pairs(rows) for rows in x.split(max(1, at_once))]
         costs, counted = (torch.cat(column) for column in zip(*parts, strict=True))
         return {"loss": costs / counted.clamp(min=1e-9), "costs": costs, "counted": counted}
 
@@ -101,7 +114,7 @@ class WordVectors(Model):
         lines = []
         for number in often[:: max(1, len(often) // SHOWN)][:SHOWN].tolist():
             found, _ = analogies.nearest(vectors, vectors[number], [number, *known.specials], BESIDE)
-            lines.append(f"| {' | '.join([known.tokens[number], *(known.tokens[word] for word in found)])} |")
+            lines.append(tabled(known.tokens[word] for word in (number, *found)))
         return {"neighbours": "\n".join([f"| word {'| ' * BESIDE}|", f"|{'--|' * (BESIDE + 1)}", *lines])}
 
     def embed(self, batch: Any) -> Tensor:
@@ -115,7 +128,7 @@ class WordVectors(Model):
         """Return the `n` words nearest to what the prompt makes of words: king - man + woman."""
         refuse_label(sampler, self)
         asked, known = as_text(sampler), self.speech.vocabulary
-        if (asked.temperature, asked.top_k, asked.top_p, asked.beam, asked.repetition) != (1, None, None, None, 1):
+        if asked.altered or asked.beam is not None:
             raise ConfigError(
                 "the nearest words are told: leave out sampler.temperature, top_k, top_p, beam, repetition"
             )

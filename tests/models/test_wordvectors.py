@@ -12,10 +12,12 @@ from dlcli import analogies
 from dlcli.batch import Tokens, Translations
 from dlcli.errors import ConfigError, DataError
 from dlcli.model import Clock
+from dlcli.models import wordvectors
 from dlcli.models.glove import Glove
 from dlcli.models.word2vec import Cbow, SkipGram
 from dlcli.nets.words import WordTables
 from dlcli.samplers import Text
+from dlcli.seeing.vectors import table
 from dlcli.tokens import Vocabulary
 
 WORDS = ["<pad>", "<unk>", "<sep>", "king", "queen", "man", "woman", "men", "women", "hat"]
@@ -41,7 +43,9 @@ def pairs(row, window):
                 yield i, j, abs(i - j)
 
 
-@pytest.mark.parametrize(("kind", "near"), [(SkipGram, lambda d: (4 - d) / 3), (Glove, lambda d: 1 / d)])
+@pytest.mark.parametrize(
+    ("kind", "near"), [(SkipGram, lambda d: sum(d <= reach for reach in (1, 2, 3)) / 3), (Glove, lambda d: 1 / d)]
+)
 def test_pairs_are_those_that_one_counts_by_hand(kind, near):
     expected = torch.zeros(2, 8, 8)
     for b, row in enumerate(X.tolist()):
@@ -140,9 +144,68 @@ def test_glove_counts_in_its_first_epoch_and_then_weighs_each_pair_of_words_once
     assert not model.ahead(Clock(1, 10, epoch=1))
 
 
+@pytest.mark.parametrize("kind", [SkipGram, Glove])
+def test_counts_of_another_run_are_forgotten_before_the_first_step(kind):
+    model, other = rule(kind), rule(kind)
+    for piece in (X[:1], X[1:]):  # two pieces of one batch
+        list(other.updates(Tokens(piece, piece), Clock(0, 10)))
+    model.load_state_dict(other.state_dict())
+    for piece in (X[:1], X[1:]):
+        list(model.updates(Tokens(piece, piece), Clock(0, 10)))
+    assert model.seen.equal(other.seen)
+    assert model.seen.sum() == (X >= FIRST).sum()
+    assert kind is SkipGram or model.together.equal(other.together)
+    again = rule(kind)
+    again.load_state_dict(model.state_dict())
+    list(again.updates(Tokens(X, X), Clock(1, 10)))  # the same run goes on
+    assert again.seen.equal(2 * model.seen)
+
+
 def test_glove_says_that_one_epoch_only_counts():
     with pytest.raises(ConfigError, match="epochs=2"):
         list(rule(Glove).updates(Tokens(X, X), Clock(9, 10)))
+
+
+@pytest.mark.parametrize("kind", [SkipGram, Cbow, Glove])
+def test_a_text_without_pairs_costs_nothing(kind):
+    model = rule(kind)
+    model.count(X)
+    for x in (X[:, :1], torch.zeros_like(X), torch.tensor([[3, 2, 4]])):
+        model.loss(Tokens(x, x)).backward()
+        assert all(not weight.grad.any() for weight in model.parameters() if weight.grad is not None)
+        assert model.score(model.measure(Tokens(x, x))) == {"loss": 0.0}
+
+
+@pytest.mark.parametrize("kind", [SkipGram, Cbow, Glove])
+def test_a_split_is_scored_alike_in_pieces_of_any_size(kind, monkeypatch):
+    model = rule(kind).eval()
+    list(model.updates(Tokens(X, X), Clock(0, 10)))
+    whole = model.measure(Tokens(X, X))
+    monkeypatch.setattr(wordvectors, "ROOM", 1)
+    pieces = model.measure(Tokens(X, X))
+    for name, values in whole.items():
+        torch.testing.assert_close(pieces[name], values)
+    costs, counted = whole["costs"].sum(), whole["counted"].sum()
+    assert model.score(whole)["loss"] == pytest.approx((costs / counted).item())
+
+
+def test_a_text_is_the_mean_of_its_words():
+    model = rule(Glove)
+    vectors = model.vectors()
+    expected = torch.stack([vectors[[3, 4, 5, 6, 7, 8]].mean(0), vectors[[9, 3, 3, 6]].mean(0)])
+    torch.testing.assert_close(model.embed(Tokens(X, X)), expected)
+    assert table(model, VOCAB).equal(vectors)  # the map shows the same
+
+
+def test_what_is_shown_are_frequent_words_with_their_neighbours():
+    model = royal(rule(SkipGram))
+    model.speech.vocabulary.tokens[WORDS.index("hat")] = "|"
+    model.count(torch.tensor([[3, 3, 3, 6, 6, 9]]))
+    head, _, *lines = model.show(None)["neighbours"].split("\n")
+    assert head.startswith("| word |")
+    assert [line.split(" ")[1] for line in lines] == ["king", "woman", r"\|"]
+    assert all(line.split(" ")[1] not in line.split(" ")[2:] for line in lines if "king" in line[:7])
+    assert all("<" not in line for line in lines)
 
 
 def test_of_pairs_to_translate_the_translation_is_read():
@@ -207,6 +270,33 @@ def test_questions_are_answered_as_one_by_one():
     assert found == [WORDS.index("queen")]
 
 
+def test_a_word_of_the_question_is_no_answer_and_all_have_length_one():
+    rows = torch.zeros(VOCAB, 3)
+    for word, vector in {
+        "king": (1, 0, 0),
+        "queen": (0, 5, 0),
+        "man": (1, 0.2, 1),
+        "woman": (1, 1, 0),
+        "hat": (1, 0, 0.1),
+    }.items():
+        rows[WORDS.index(word)] = torch.tensor(vector)
+    a, b, c, d = (WORDS.index(word) for word in ("man", "king", "queen", "woman"))
+    specials = Vocabulary.read(STATE).specials
+    unit = F.normalize(rows)
+    assert (unit @ (unit[b] - unit[a] + unit[c])).argmax() == c  # which is asked about
+    assert analogies.solved(rows, torch.tensor([[a, b, c, d]]), specials).tolist() == [True]
+    model = rule(SkipGram, width=3)
+    model.net.embedding.weight.data = rows
+    assert model.sample(1, Text(prompt="king - man + queen"))[0].startswith("woman ")
+    long = rows.clone()
+    long[b] *= 100
+    assert analogies.solved(long, torch.tensor([[a, b, c, d]]), specials).tolist() == [True]
+    model.net.embedding.weight.data = long
+    assert (
+        model.sample(1, Text(prompt="king - man + queen"))[0] == model.sample(2, Text(prompt="king - man + queen"))[0]
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("a b c\n", "line 1: 3 words"), ("\n", "no questions"), (": x\n", "no quest")]
 )
@@ -229,6 +319,11 @@ def test_values_that_cannot_be_are_refused(kind, options, said):
         rule(kind, **options)
 
 
+def test_a_vocabulary_without_words_is_refused():
+    with pytest.raises(ConfigError, match=r"has no words.*data\.source\.least"):
+        SkipGram(net=WordTables(vocab=3, width=1), vocab=3, vocabulary=Vocabulary(WORDS[:3], "words").state())
+
+
 def test_characters_have_no_vectors_and_too_many_words_no_counts():
     with pytest.raises(ConfigError, match=r"data\.source\.level=words"):
         SkipGram(net=WordTables(vocab=2, width=1), vocab=2, vocabulary=Vocabulary(["a", "b"], "characters").state())
@@ -240,12 +335,17 @@ def test_vectors_are_trained_asked_and_handed_on(dl):
     assert dl("train", "model=skipgram", "epochs=2", "name=words")[0] == 0
     (run,) = Path("outputs").glob("words-*/*")
     assert dl("sample", str(run), "sampler=text", "sampler.prompt=the", "n=4")[0] == 0
-    Path("questions.txt").write_text(": articles\na the a the\n: unknown\nxyzzy a b c\n", encoding="utf-8")
+    Path("questions.txt").write_text(": articles\nA the a the\n: unknown\nxyzzy a b c\n", encoding="utf-8")
     code, out, _ = dl("eval", str(run), "analogies=questions.txt")
     assert (code, "articles" in out) == (0, True)
     report = json.loads((run / "report-analogies.json").read_text(encoding="utf-8"))
     assert report["counts"]["unknown"] == {"right": 0, "known": 0, "asked": 1}
+    assert report["counts"]["articles"] == {"right": report["counts"]["articles"]["right"], "known": 1, "asked": 1}
     assert report["counts"]["all together"]["asked"] == 2
+    Path("own.txt").write_text("a the a the\n: all together\na the a the\n", encoding="utf-8")
+    assert dl("eval", str(run), "analogies=own.txt")[0] == 0
+    report = json.loads((run / "report-analogies.json").read_text(encoding="utf-8"))
+    assert {name: row["asked"] for name, row in report["counts"].items()} == {"all": 1, "all together": 1}
     assert dl("eval", str(run), "analogies=nowhere.txt")[0] == 3
     reader = ("train", "model=text_sum", f"init_from={run}", f"data.source.vocabulary={run}", "epochs=1", "name=sum")
     assert dl(*reader)[0] == 0
