@@ -40,6 +40,10 @@ class Corruption:
         """Return pictures that were corrupted elsewhere in the form in which this would have left them."""
         return x
 
+    def fitting(self, x: Tensor) -> Tensor:
+        """Return the part of pictures of any size that this can be done to."""
+        return x
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return the corrupted x, in its shape."""
         raise NotImplementedError(f"{type(self).__name__} does nothing")
@@ -177,6 +181,14 @@ class Coarse(Corruption):
                 f"{', '.join(fitting) or 'none but 1'} would"
             )
         return self.formed(F.avg_pool2d(x, self.factor))
+
+    def fitting(self, x: Tensor) -> Tensor:
+        height, width = (side - side % self.factor for side in sides(x))
+        if not height or not width:
+            raise ConfigError(
+                f"factor={self.factor} leaves nothing of {x.shape[2]}x{x.shape[3]} pixels; take a larger picture"
+            )
+        return x[..., :height, :width]
 
     def formed(self, x: Tensor) -> Tensor:
         size = [self.factor * side for side in x.shape[2:]]

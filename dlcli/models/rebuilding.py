@@ -75,7 +75,7 @@ class Rebuilding(Model):
         """Return a picture of the user's as the net is given it, and what the net makes of it, (2, C, H, W)."""
         x, spoil = as_picture(sampler, self)
         x = x.to(next(self.parameters()).device)
-        given = self.corrupted(x) if spoil else formed(self.corruption, x)
+        given = self.corrupted(fitting(self.corruption, x)) if spoil else formed(self.corruption, x)
         return torch.cat([given, self.rebuild(given).clamp(0, 1)])
 
     def bound(self, output: Tensor) -> Tensor:
@@ -159,6 +159,11 @@ def changes(corruption: Any) -> bool:
 def unbounded(corruption: Any) -> Any:
     """Return a corruption for numbers that need not lie in [0, 1]; a function of one's own as it is."""
     return corruption.unbounded() if hasattr(corruption, "unbounded") else corruption
+
+
+def fitting(corruption: Any, x: Tensor) -> Tensor:
+    """Return the part of pictures that a corruption can be done to; a function of one's own takes all of them."""
+    return corruption.fitting(x) if hasattr(corruption, "fitting") else x
 
 
 def formed(corruption: Any, x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from dlcli.text import printable
 from dlcli.verbs.common import pick_device, revive, writable
 
 LARGEST = 1024  # pixels at the shorter side of a picture that is restored in one piece
-CUT = 8  # pixels, of which most corruptions that work in squares are parts
+LONGEST = 4 * LARGEST  # pixels at the longer side, then
 
 
 def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
@@ -74,25 +74,27 @@ def provided(sampler: Any, data: dict[str, Any]) -> Any:
     if not path.is_file():
         raise ConfigError(f"sampler.file={printable(path)}: no such file")
     if isinstance(sampler, Picture):
-        return replace(sampler, pixels=picture(path, data.get("channels") or 3, sampler.spoil))
+        return replace(sampler, pixels=picture(path, data.get("channels") or 3))
     text = read(path, notes)
     for note in notes:
         print(note)
     return replace(sampler, prompt=text, file=None)
 
 
-def picture(path: Path, channels: int, spoil: bool) -> torch.Tensor:
-    """Return the pixels of a file in [0, 1], (1, C, H, W); cut to multiples of `CUT` where it is to be corrupted."""
+def picture(path: Path, channels: int) -> torch.Tensor:
+    """Return the pixels of a file in [0, 1], (1, C, H, W), made smaller if need be. Raises DataError."""
     try:
-        if (shorter := min(decode.size(str(path)))) > LARGEST:
+        shorter, longer = sorted(decode.size(str(path)))
+        if longer * min(1, LARGEST / shorter) > LONGEST:
+            raise decode.Unreadable(f"{longer:,} by {shorter:,} pixels are too long for one piece: cut it into parts")
+        if shorter > LARGEST:
             print(
                 f"note: {printable(path)} is made smaller, from {shorter:,} to {LARGEST:,} pixels at the shorter side"
             )
-        pixels = torch.from_numpy(decode.decode_whole(str(path), LARGEST, channels)).float()[None] / 255
+        pixels = decode.decode_whole(str(path), LARGEST, channels)
     except decode.Unreadable as error:
         raise DataError(f"sampler.file={printable(path)}: cannot be read as a picture: {error}") from error
-    height, width = (max(1, side - side % CUT) if spoil else side for side in pixels.shape[2:])
-    return pixels[..., :height, :width]
+    return torch.from_numpy(pixels).float()[None] / 255
 
 
 def tensors(examples: torch.Tensor, folder: Path, name: str, columns: int) -> list[Path]:

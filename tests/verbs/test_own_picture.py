@@ -9,9 +9,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dlcli.corruptions import Coarse, Grey
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, DataError
+from dlcli.models.cyclegan import CycleGAN
 from dlcli.models.restorer import Restorer
 from dlcli.samplers import Picture, Prior, as_text
+from dlcli.verbs.sample import picture
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def drawn():
     return load_file(path)["samples"]
 
 
-@pytest.mark.parametrize(("corruption", "factor"), [("blocks", 1), ("coarse", 2)])
-def test_a_picture_of_any_size_is_restored(dl, photo, corruption, factor):
+@pytest.mark.parametrize(("corruption", "factor", "spoiled"), [("blocks", 1, (21, 30)), ("coarse", 2, (20, 30))])
+def test_a_picture_of_any_size_is_restored(dl, photo, corruption, factor, spoiled):
     words = (
         "train",
         "model=restoration",
@@ -48,8 +50,8 @@ def test_a_picture_of_any_size_is_restored(dl, photo, corruption, factor):
         torch.testing.assert_close(given, photo)
     assert dl("sample", "sampler=picture", "sampler.file=photo.png", "sampler.spoil=true")[0] == 0
     given, _ = drawn()
-    assert given.shape == (3, 16, 24)
-    assert not given.equal(photo[:, :16, :24])
+    assert given.shape == (3, *spoiled)
+    assert not given.equal(photo[:, : spoiled[0], : spoiled[1]])
 
 
 def test_what_is_restored_is_what_the_net_makes_of_it(dl):
@@ -65,6 +67,60 @@ def test_what_is_restored_is_what_the_net_makes_of_it(dl):
 def test_a_small_picture_is_enlarged_as_the_corruption_does():
     x = torch.rand(2, 1, 8, 8)
     assert Coarse(factor=2).formed(torch.nn.functional.avg_pool2d(x, 2)).equal(Coarse(factor=2)(x))
+    sharp = (torch.arange(64) % 3 == 0).float().view(1, 1, 8, 8)  # cubic curves go beyond black and white
+    assert torch.nn.functional.interpolate(sharp, scale_factor=2, mode="bicubic").max() > 1
+    enlarged = Coarse(factor=2).formed(sharp)
+    assert (enlarged.min(), enlarged.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 7])
+def test_what_a_corruption_cannot_divide_is_cut_off(factor):
+    x = torch.rand(1, 3, 23, 29)
+    cut = Coarse(factor=factor).fitting(x)
+    assert cut.equal(x[..., : 23 // factor * factor, : 29 // factor * factor])
+    assert Coarse(factor=factor)(cut).shape == cut.shape
+    assert Grey().fitting(x) is x
+    with pytest.raises(ConfigError, match="leaves nothing of 1x29 pixels"):
+        Coarse(factor=factor).fitting(x[:, :, :1])
+
+
+def test_a_large_picture_is_made_smaller_and_a_long_one_refused(tmp_path, capsys):
+    path = tmp_path / "large.png"
+    Image.new("L", (3000, 1200)).save(path)
+    assert picture(path, 1).shape == (1, 1, 1024, 2560)
+    assert "from 1,200 to 1,024 pixels" in capsys.readouterr().out
+    Image.new("L", (4096, 5)).save(path)
+    assert picture(path, 3).shape == (1, 3, 5, 4096)
+    assert not capsys.readouterr().out
+    Image.new("L", (4097, 5)).save(path)
+    with pytest.raises(DataError, match="4,097 by 5 pixels are too long"):
+        picture(path, 3)
+
+
+class Brighter(torch.nn.Module):
+    """Add a number, and put out pictures of another size."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.tensor(shift))
+
+    def forward(self, x):
+        return torch.nn.functional.pad(x + self.shift, (0, 2, 0, -1))
+
+
+def test_what_is_translated_goes_there_and_not_back():
+    nets = {
+        "there": Brighter(0.25),
+        "back": Brighter(-0.5),
+        "critic_there": Brighter(0.0),
+        "critic_back": Brighter(0.0),
+    }
+    model = CycleGAN(**nets, objective=None, shape=[1, 4, 4], weights={"cycle": 1.0, "identity": 0.0})
+    x = torch.rand(1, 1, 4, 4) / 2
+    with torch.no_grad():
+        given, made = model.sample(1, Picture(file="", pixels=x))
+    assert given.equal(x[0, :, :3])
+    assert made.equal(x[0, :, :3] + 0.25)
 
 
 def test_a_picture_is_translated_to_the_other_domain(dl, photo):
