@@ -334,7 +334,7 @@ def test_characters_have_no_vectors_and_too_many_words_no_counts():
 def test_vectors_are_trained_asked_and_handed_on(dl):
     assert dl("train", "model=skipgram", "epochs=2", "name=words")[0] == 0
     (run,) = Path("outputs").glob("words-*/*")
-    assert dl("sample", str(run), "sampler=text", "sampler.prompt=the", "n=4")[0] == 0
+    assert dl("sample", str(run), "sampler=text", "sampler.prompt=The", "n=4")[0] == 0
     Path("questions.txt").write_text(": articles\nA the a the\n: unknown\nxyzzy a b c\n", encoding="utf-8")
     code, out, _ = dl("eval", str(run), "analogies=questions.txt")
     assert (code, "articles" in out) == (0, True)
