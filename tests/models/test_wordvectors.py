@@ -181,6 +181,7 @@ def test_a_split_is_scored_alike_in_pieces_of_any_size(kind, monkeypatch):
     model = rule(kind).eval()
     list(model.updates(Tokens(X, X), Clock(0, 10)))
     whole = model.measure(Tokens(X, X))
+    assert len(whole["loss"]) == len(X)
     monkeypatch.setattr(wordvectors, "ROOM", 1)
     pieces = model.measure(Tokens(X, X))
     for name, values in whole.items():
@@ -292,9 +293,7 @@ def test_a_word_of_the_question_is_no_answer_and_all_have_length_one():
     long[b] *= 100
     assert analogies.solved(long, torch.tensor([[a, b, c, d]]), specials).tolist() == [True]
     model.net.embedding.weight.data = long
-    assert (
-        model.sample(1, Text(prompt="king - man + queen"))[0] == model.sample(2, Text(prompt="king - man + queen"))[0]
-    )
+    assert model.sample(1, Text(prompt="king - man + queen"))[0].startswith("woman ")
 
 
 @pytest.mark.parametrize(
