@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
-from sklearn.datasets import load_digits
+from arsenal import learned
 from torch import nn
 
 from dlcli.attacks.checks import masking
@@ -69,21 +68,8 @@ def test_an_honest_net_raises_no_flag():
     ids=["linear", "two layers", "convolution"],
 )
 def test_nets_that_have_learned_digits_and_hide_nothing_raise_no_flag(layers):
-    x, y = (torch.as_tensor(part) for part in load_digits(return_X_y=True))
-    x = (x / 16).float().view(-1, 1, 8, 8)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = nn.Sequential(*layers)
-        for layer in net:
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
-        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-        for _ in range(60):
-            optimizer.zero_grad()
-            F.cross_entropy(net(x[:1000]), y[:1000]).backward()
-            optimizer.step()
-    net.eval()
-    x, y, index = x[1000:1060], y[1000:1060], torch.arange(60)
+    net, x, y = learned(*layers)
+    index = torch.arange(len(x))
     assert (net(x).argmax(1) == y).float().mean() > 0.85
     attack = PGD(eps=0.1, steps=40, target="all", loss="margin")
     x_adv = attack(net, x, y, index)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from arsenal import learned
 from torch import nn
 
-from dlcli.attacks import ball
+from dlcli.attacks import ball, carlini
 from dlcli.attacks.carlini import CarliniWagner
 from dlcli.attacks.deepfool import DeepFool
 from dlcli.attacks.objective import margin
@@ -159,6 +160,16 @@ def test_carlini_and_wagner_find_nothing_farther_than_deepfool():
     y = net(x).argmax(1)
     fool, optimized = (ball.distance(kind(steps=100)(net, x, y, INDEX) - x, "l2") for kind in (DeepFool, CarliniWagner))
     assert (optimized <= fool * 1.01).float().mean() > 0.95
+
+
+def test_carlini_and_wagner_go_far_at_the_full_rate_before_they_come_near(monkeypatch):
+    net, x, _ = learned(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    y, index, mean = net(x).argmax(1), torch.arange(len(x)), {}
+    for cooling in (carlini.COOLING, 1.0):
+        monkeypatch.setattr(carlini, "COOLING", cooling)
+        found = CarliniWagner(steps=60, searches=5)(net, x, y, index)
+        mean[cooling] = ball.distance(found - x, "l2").mean().item()
+    assert mean[0.5] < 0.9 * mean[1.0]
 
 
 def test_an_example_that_is_wrong_already_is_at_distance_zero():
