@@ -36,6 +36,8 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
     choice = pick_device(config["device"])
     model = revive(run, config["checkpoint"], choice.device, config["plugins"])
     sampler = provided(build(config["sampler"]), run.record["config"]["data"])
+    if isinstance(sampler, Picture) and config["n"] is not None:
+        raise ConfigError(f"n={config['n']}: sampler=picture makes one picture of yours; leave n out")
     wanted = config["n"] or model.usual
     for line in model.remarks(sampler) if hasattr(model, "remarks") else ():
         print(line)

@@ -141,6 +141,8 @@ def test_mistakes_are_one_line_each(dl, photo):
     code, _, err = dl("sample", "sampler=picture", "sampler.file=text.png")
     assert (code, "cannot be read as a picture" in err) == (3, True)
     assert dl("sample", "sampler=picture")[0] == 2
+    code, _, err = dl("sample", "sampler=picture", "sampler.file=photo.png", "n=3")
+    assert (code, "leave n out" in err) == (2, True)
 
 
 def test_other_models_want_no_picture(dl, photo):
