@@ -54,6 +54,7 @@ class Model(nn.Module):
     monitor = "loss"  # the number that says which epoch was best
     talks = False  # it shows text, which costs little: that is looked at after every epoch
     usual = 64  # examples that `dl sample` draws unless told how many
+    asks = ""  # what `dl sample` must be told besides the run
     rising = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})  # scores that are better when higher
 
     def players(self) -> dict[str, Iterable]:
@@ -101,4 +102,4 @@ class Model(nn.Module):
 
     def sample(self, n: int, sampler: Any) -> Tensor:
         """Return `n` new examples, drawn as `sampler` says."""
-        raise ConfigError(f"{type(self).__name__} does not generate; `dl sample` works on generative runs (model=vae)")
+        raise ConfigError(f"{type(self).__name__} does not generate; name a run that does: dl sample RUN (model=vae)")

@@ -53,6 +53,8 @@ class History(nn.Module):
 class CycleGAN(Model):
     """Learn G, called `there`, and F, called `back`, from pictures of two domains."""
 
+    asks = "sampler=picture sampler.file=PHOTO.png"
+
     def __init__(
         self,
         *,

@@ -35,6 +35,7 @@ class MaskedLanguage(Model):
     """Learn to fill the holes of texts and, of pairs, whether the second sentence follows the first."""
 
     talks = True
+    asks = "sampler=text 'sampler.prompt=\"the <mask> of the expression\"'"
     usual = 5  # words for each hole
     rising = Model.rising | {"next_accuracy"}
 

@@ -21,6 +21,7 @@ class Pix2Pix(Rebuilding):
     """Learn to restore pictures to the liking of a critic."""
 
     monitor = "psnr"
+    asks = "sampler=picture sampler.file=PHOTO.png"
 
     def __init__(
         self,

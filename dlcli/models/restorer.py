@@ -17,6 +17,7 @@ class Restorer(Rebuilding):
     """Learn to give back the clean picture."""
 
     monitor = "psnr"
+    asks = "sampler=picture sampler.file=PHOTO.png"
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class WordVectors(Model):
 
     talks = True
     usual = 10  # words nearest to the prompt
+    asks = "sampler=text sampler.prompt=WORD"
     ordinary: Tensor  # (V,) which tokens are words
     marks: Tensor  # (V,) which tokens end a text
     seen: Tensor  # (V,) how often each was met in training
@@ -133,7 +134,10 @@ class WordVectors(Model):
                 "the nearest words are told: leave out sampler.temperature, top_k, top_p, beam, repetition"
             )
         if known is None or not asked.given().strip():
-            raise ConfigError("sampler.prompt: a word, or words joined by + and -, such as 'king - man + woman'")
+            raise ConfigError(
+                "sampler.prompt is empty: name a word, or words joined by + and -: dl sample sampler=text "
+                "'sampler.prompt=\"king - man + woman\"'"
+            )
         terms = analogies.terms(asked.given(), known)
         lengthened = nn.functional.normalize(self.vectors())
         target = torch.stack([sign * lengthened[number] for sign, number in terms]).sum(0)

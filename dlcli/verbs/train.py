@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from omegaconf import OmegaConf
 from safetensors.torch import save
 
 from dlcli.engine.loop import Engine
@@ -16,12 +17,12 @@ from dlcli.engine.store import Store
 from dlcli.errors import Interrupted
 from dlcli.lock import held
 from dlcli.log import Log, Ticker, clock
-from dlcli.model import Model
 from dlcli.run import Run
 from dlcli.verbs import resume
 from dlcli.verbs.borrowed import agreed
 from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
+from dlcli.verbs.onward import longer, next_commands
 from dlcli.verbs.prepare import Setup, prepare
 from dlcli.verbs.see import gradient_norms
 
@@ -60,7 +61,7 @@ def go_on(run: Run, setup: Setup, overrides: Sequence[str]) -> dict[str, float]:
     """Continue a run in its own folder."""
     step = setup.engine.clock.step
     if step >= planned(setup) and (run / "report.json").exists():
-        print(f"{run}: already finished; go on with more epochs: {longer(run, setup)}")
+        print(f"{run}: already finished; go on with more epochs: {longer(run, run.record['config'])}")
         return run.read("report.json")["scores"]
     run.write("run.json", run.record | {"config": setup.config})
     return keep_learning(run, setup, overrides, resumed_at=step)
@@ -89,12 +90,6 @@ def planned(setup: Setup) -> int:
     return min(total, setup.config["max_steps"] or total)
 
 
-def longer(run: Run, setup: Setup) -> str:
-    """Return the command that makes a run twice as long."""
-    limit = "max_steps" if setup.config["max_steps"] else "epochs"
-    return f"dl train resume={quote(str(run))} {limit}={2 * setup.config[limit]}"
-
-
 def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None:
     """Say what is about to happen, where it goes and how to watch it."""
     config, engine, splits = setup.config, setup.engine, setup.splits
@@ -114,6 +109,8 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     if setup.source:
         log.say(f"init     from {setup.source}: {setup.taken}")
     log.say(f"run      {run}")
+    if engine.clock.step:
+        log.say(f"resumed  at step {engine.clock.step} of {planned(setup)}")
     log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
 
 
@@ -127,7 +124,7 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
         flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}),
         declared(engine),
     )
-    log.pictures("config", {"config": f"```\n{config}\n```"}, 0)
+    log.pictures("config", {"config": f"```\n{OmegaConf.to_yaml(OmegaConf.create(config))}```"}, 0)
     log.ticker = Ticker(log.console, planned(setup), engine.clock.step)
 
     def epoch_end(scores: dict[str, float]) -> None:
@@ -213,23 +210,13 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
             f"warning  time was up before {', '.join(missed)}; go on: dl train resume={quote(str(run))} max_time=null"
         )
     if setup.config["overfit"]:
-        log.say("overfit  the loss above should be next to nothing; if it is not, look for a fault in model or data")
+        log.say(
+            "overfit  the loss above should be next to nothing; if it is not after epochs=300 either, look for a fault "
+            "in model or data"
+        )
     log.say("files    run.json report.json scalars.csv figures/ checkpoints/")
     log.say("next     " + "\n         ".join(next_commands(run, setup)))
     return scores
-
-
-def next_commands(run: Run, setup: Setup) -> list[str]:
-    """Return the commands that make sense for this run."""
-    kind, data = type(setup.engine.model), setup.config["data"]
-    verbs = ["eval"]
-    if kind.sample is not Model.sample:
-        verbs.append("sample")
-    if data["kind"] == "images" and kind.forward is not Model.forward:
-        verbs.append("attack")
-    commands = [*(f"dl {verb} {quote(str(run))}" for verb in verbs), longer(run, setup)]
-    own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""
-    return [command + own for command in commands[:3]]
 
 
 def brief(scores: dict[str, float], monitor: str) -> str:

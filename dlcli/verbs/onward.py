@@ -1,0 +1,27 @@
+"""The commands that make sense after a training."""
+
+from shlex import quote
+from typing import Any
+
+from dlcli.model import Model
+from dlcli.run import Run
+from dlcli.verbs.prepare import Setup
+
+
+def next_commands(run: Run, setup: Setup) -> list[str]:
+    """Return the commands that make sense for this run."""
+    kind, data = type(setup.engine.model), setup.config["data"]
+    words = [f"eval {quote(str(run))}"]
+    if kind.sample is not Model.sample:
+        words.append(f"sample {quote(str(run))} {kind.asks}".rstrip())
+    if data["kind"] == "images" and kind.forward is not Model.forward:
+        words.append(f"attack {quote(str(run))}")
+    commands = [*(f"dl {word}" for word in words), longer(run, setup.config)]
+    own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""
+    return [command + own for command in commands[:3]]
+
+
+def longer(run: Run, config: dict[str, Any]) -> str:
+    """Return the command that makes a run twice as long as its config says."""
+    limit = "max_steps" if config["max_steps"] else "epochs"
+    return f"dl train resume={quote(str(run))} {limit}={2 * config[limit]}"
