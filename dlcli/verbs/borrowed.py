@@ -11,6 +11,7 @@ from typing import Any
 from dlcli.config.check import parse
 from dlcli.data.wording import recorded
 from dlcli.errors import ConfigError
+from dlcli.run import find
 from dlcli.text import printable
 from dlcli.tokens import Vocabulary
 from dlcli.verbs.common import VOCABULARIES, plain
@@ -27,6 +28,9 @@ def agreed(config: Any, overrides: Sequence[str]) -> list[str]:
     if not isinstance(source, dict):
         return []
     facts = VOCABULARIES[:1] if source.get("joint") else VOCABULARIES
+    for fact in facts:
+        if source.get(fact):
+            config.data.source[fact] = source[fact] = located(str(source[fact]), config.paths)
     taken = {fact: str(source[fact]) for fact in facts if source.get(fact)}
     half = len(taken) == 1 and "source_vocabulary" in source and not source.get("joint")
     given = {parse(word).key_or_group for word in overrides}
@@ -42,6 +46,14 @@ def agreed(config: Any, overrides: Sequence[str]) -> list[str]:
             here = pairs({key: source[key] for key in its})
             notes.append(f"note: {SOURCE}{fact}={printable(name)} has {pairs(its)}, not {here}, and is taken as it is")
     return notes
+
+
+def located(name: str, places: Any) -> str:
+    """Return the folder of the run that is meant, as `init_from` understands it. Raises RunError."""
+    there = (Path(name).expanduser(), Path(places.data).expanduser() / name)
+    if name.startswith("{") or any(place.is_dir() for place in there):  # a saved one, or a folder
+        return name
+    return str(find(Path(places.outputs), None if name == "last" else name))
 
 
 def contradicted(source: dict[str, Any], fact: str, root: Path) -> dict[str, Any]:

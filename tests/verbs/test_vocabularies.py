@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from dlcli.batch import Tokens
 from dlcli.data.labelled import Lines
-from dlcli.errors import ConfigError, DataError
+from dlcli.errors import ConfigError, DataError, RunError
 from dlcli.run import Run
 from dlcli.tokens import Vocabulary
 from dlcli.verbs.borrowed import agreed
@@ -172,3 +172,19 @@ def test_other_tokens_than_asked_for_are_told_before_the_run_is_made(dl, undrawn
     assert f"data.source.level=words: data.source.vocabulary={run} has level=characters" in err
     assert "Traceback" not in err
     assert len(list(tmp_path.glob("outputs/*/*/run.json"))) == 2
+
+
+def test_a_run_is_named_as_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Run.create(tmp_path / "outputs", "glove-sst2", {"config": {"data": {"vocabulary": TOKENS}}}).path
+    for name in ("glove-sst2", "last"):
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        (folder / "checkpoints/manifest.jsonl").touch()
+        values = OmegaConf.create(
+            {"data": {"source": {"vocabulary": name}}, "paths": {"data": str(tmp_path), "outputs": "outputs"}}
+        )
+        assert agreed(values, []) == []
+        assert values.data.source.vocabulary == str(folder.relative_to(tmp_path))
+    values.data.source.vocabulary = "glove-sst3"
+    with pytest.raises(RunError, match="did you mean glove-sst2"):
+        agreed(values, [])
