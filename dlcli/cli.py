@@ -20,6 +20,7 @@ LONGEST = 2000  # characters of a line of an error: files may hold names without
 
 app = typer.Typer(
     name="dl",
+    cls=guide.Verbs,
     help="Train, evaluate, sample and attack everything in five deep-learning courses.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -96,7 +97,7 @@ def attack(
     config_dir: ConfigDir = None,
     debug: Debug = False,
 ) -> None:
-    """Attack a classifier with adversarial examples: dl attack [RUN] attack=pgd."""
+    """Attack a classifier of pictures: dl attack [RUN] attack=pgd."""
     run, config = arguments.run_and_config("attack", words, config_dir, multirun)
     if multirun:
         from dlcli.verbs.onslaught import onslaught
@@ -110,7 +111,7 @@ def attack(
 
 @app.command(cls=guide.Verb)
 def verify(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = False) -> None:
-    """See that an interruption changes no bit of a run: dl verify [RUN] steps=8."""
+    """See that an interruption changes no bit: dl verify [RUN] steps=8."""
     run, config = arguments.run_and_config("verify", words, config_dir)
     from dlcli.verbs.verify import verify
 
@@ -119,7 +120,7 @@ def verify(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = 
 
 @app.command(cls=guide.Verb)
 def export(words: RunWords = None, config_dir: ConfigDir = None, debug: Debug = False) -> None:
-    """Write a run's net for other programs, with a model card: dl export [RUN] format=onnx."""
+    """Write a net for other programs: dl export [RUN] format=onnx."""
     run, config = arguments.run_and_config("export", words, config_dir)
     from dlcli.verbs.export import export
 
@@ -141,7 +142,7 @@ def list_things(
 
 @app.command()
 def show(words: Words = None, config_dir: ConfigDir = None, debug: Debug = False) -> None:
-    """Show a composed config, where each value comes from, and the model's layers."""
+    """Show each value, its origin, and the layers: dl show model=vae."""
     from dlcli.verbs.show import show
 
     show(arguments.assignments(words), config_dir)
@@ -166,8 +167,6 @@ def main() -> None:
         app()
     except DlError as error:
         fail(str(error), error.code)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `dl ls | head`: nobody reads any more
         sys.exit(0)

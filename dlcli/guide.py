@@ -4,9 +4,10 @@ import re
 import sys
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from dlcli.config import catalog, paths, schema
+from dlcli.errors import Interrupted
 
 EXAMPLES = """dl: train, evaluate, sample and attack everything in five deep-learning courses.
 
@@ -67,6 +68,18 @@ def type_of(entry: catalog.Entry) -> str:
     return "" if entry.value.startswith("${") else "text"
 
 
+class Verbs(TyperGroup):
+    """All verbs; Ctrl-C ends each with a word, where typer would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb. Raises Interrupted."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            what = "; the same command goes on with it" if ctx.invoked_subcommand == "attack" else ""
+            raise Interrupted(f"interrupted{what}") from stop
+
+
 class Verb(TyperCommand):
     """A verb whose help shows its groups and keys."""
 
@@ -80,10 +93,12 @@ class Verb(TyperCommand):
         groups = Table("group", "default", "options", title="groups: GROUP=OPTION", title_justify="left", box=None)
         for group, option in defaults(verb).items():
             groups.add_row(group, option, " ".join(paths.options(group)))
-        keys = Table("key", "type", "default", "meaning", title="keys: KEY=VALUE", title_justify="left", box=None)
+        keys = Table(title="keys: KEY=VALUE", title_justify="left", box=None)
+        for heading in ("key", "type", "default", "meaning"):
+            keys.add_column(heading, overflow="fold")  # an example that is cut helps nobody
         for row in rows(verb):
             keys.add_row(*row)
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         with console.capture() as captured:
             if groups.row_count:
                 console.print(groups)

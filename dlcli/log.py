@@ -194,9 +194,9 @@ class Ticker:
         self.console, self.total, self.first = console, total, done
         self.began, self.next = time.monotonic(), 1.0
         columns = (
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeRemainingColumn(),
         )
         self.bar = Progress(*columns, console=console, transient=True) if sys.stdout.isatty() else None
@@ -209,7 +209,10 @@ class Ticker:
         spent = time.monotonic() - self.began
         rate = (step - self.first) / max(spent, 1e-9)
         if self.bar:
-            self.bar.update(self.task, completed=step, description=f"{text}  {rate:,.0f}/s")
+            room = max(self.console.width - len(f"{self.total}/{self.total}") - 20, 10)  # beside bar, steps and time
+            told = f"{rate:,.0f}/s  {text}"
+            told = told if len(told) <= room else f"{told[: room - 1]}…"
+            self.bar.update(self.task, completed=step, description=told)
         elif spent >= self.next:
             self.next = spent + min(60.0, max(1.0, 0.1 * spent))
             left = clock((self.total - step) / max(rate, 1e-9))

@@ -61,7 +61,9 @@ def data_of(path: Path) -> str:
 
 def run_table(pattern: str, outputs: Path = Path("outputs")) -> Table:
     """Return the runs, the newest last, with best score, age and state."""
-    table = Table("run", "state", "step", "best", "age", box=None)
+    table = Table(box=None)
+    for heading in ("run", "state", "step", "best", "age"):
+        table.add_column(heading, overflow="fold")  # a name that is cut names nothing
     for row in run_rows(pattern, outputs):
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table

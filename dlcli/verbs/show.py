@@ -16,8 +16,10 @@ def show(overrides: list[str], config_dir: Path | None) -> None:
     """Print config and layers. Raises ConfigError."""
     paths.use(config_dir)
     config = check("train", overrides)
-    console = Console(highlight=False)
-    table = Table("key", "value", "from", box=None)
+    console = Console(highlight=False, markup=False)
+    table = Table(box=None)
+    for heading in ("key", "value", "from"):
+        table.add_column(heading, overflow="fold")
     origin = origins(overrides)
     for key, value in flatten(config):
         if not isinstance(value, dict) or not value:
