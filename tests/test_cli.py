@@ -1,6 +1,7 @@
 """The command line as people use and misuse it: every error printed once, with its exit code."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from dlcli import cli
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -111,7 +115,15 @@ FAULTS = [
     (("train", "+epochz=3"), 2, ["no such key; did you mean epochs"]),
     (("train", "epochs"), 2, ["epochs: expected KEY=VALUE"]),
     (("train", "name=a=b"), 2, ["cannot be read"]),
+    (
+        ("train", "layers={net.0.*:{lr:1e-4}"),
+        2,
+        ["dl: layers={net.0.*:{lr:1e-4}: cannot be read; { and } do not match"],
+    ),
     (("train", "seed=1,2"), 2, ["several values need -m"]),
+    (("sample", "sampler=text", "sampler.prompt=a, b"), 2, ["put it in quotes: 'sampler.prompt=\"a, b\"'"]),
+    (("eval", "attack=pgd"), 2, ["attack: only `dl attack` has it: dl attack [RUN] attack=NAME"]),
+    (("train", "data=table", "data.source.path=.", "data.source.target=y"), 3, ["a folder, where a file is needed"]),
     (
         ("train", "model=lenet", "data=iris"),
         2,
@@ -284,6 +296,48 @@ def test_your_own_configs_join_and_win(dl, tmp_path):
     assert dl("train", "--config-dir", str(own), *QUICK, "epochs=1")[0] == 0
     assert json.loads((newest() / "run.json").read_text())["config"]["optimizer"]["lr"] == 0.25
     assert dl("train", "--config-dir", str(own), *QUICK, "epochs=1", "optimizer=tiny")[0] == 0
+    (own / "optimizer/tiny.yaml").rename(own / "tiny.yaml")
+    code, _, err = dl("train", "--config-dir", str(own), "optimizer=tiny")
+    assert code == 2
+    assert "tiny.yaml must lie in mine/optimizer/" in err
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"), [("eval", "interrupted\n"), ("attack", "interrupted; the same command goes")]
+)
+def test_every_verb_says_that_it_was_interrupted(dl, monkeypatch, verb, told):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dlcli.arguments.run_and_config", stop)
+    code, out, err = dl(verb)
+    assert code == 130
+    assert f"dl: {told}" in err
+    assert not out
+
+
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_help_cuts_nothing(width):
+    def told(*words):
+        return CliRunner().invoke(cli.app, [*words, "--help"], env={"COLUMNS": width}).output
+
+    keys = told("train")
+    assert "…" not in keys
+    assert "freeze=[net.layers.1.*]" in "".join(re.findall(r"freeze=\S*\s+\S+", keys)[-1].split())
+    assert not re.search(r"\.\.\.$", told().partition("Commands:")[2], re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (("model=skipgram", "max_steps=1"), "sampler=text sampler.prompt=WORD"),
+        (("model=restoration", "max_steps=1", "limit=0.05", "limit_valid=0.1"), "sampler.file=PHOTO.png"),
+    ],
+)
+def test_the_next_command_says_what_a_sample_needs(dl, words, needed):
+    code, out, _ = dl("train", *words)
+    assert code == 0
+    assert re.search(rf"dl sample outputs/\S+ .*{re.escape(needed)}", out)
 
 
 def test_resume_remembers_new_limits_and_names_the_right_one(dl):
@@ -292,6 +346,7 @@ def test_resume_remembers_new_limits_and_names_the_right_one(dl):
     assert code == 0
     assert "already finished" in out
     assert "max_steps=6" in out
+    assert "max_steps=6" in dl("train", "resume", "max_steps=2")[1]  # not of what was asked for
     assert dl("train", "resume", "max_steps=5")[0] == 0
     assert "max_steps=10" in dl("train", "resume")[1]
     names = [line.split(",")[1] for line in (newest() / "scalars.csv").read_text().splitlines()]

@@ -12,6 +12,7 @@ from typing import Any
 
 from dlcli.config import catalog, paths, schema
 from dlcli.config.compose import choices, compose, loader
+from dlcli.config.faults import readable, several, unreadable
 from dlcli.errors import ConfigError
 
 Choices = dict[str, str]
@@ -30,9 +31,7 @@ def check(verb: str, overrides: Sequence[str], multirun: bool = False) -> Any:
         picks = [p for p in ours if p.key_or_group in known and "." not in p.key_or_group]
         values = [p for p in ours if p not in picks]
         faults = [fault for p in picks for fault in unknown_options(p)]
-        faults += [
-            f"{p.input_line}: several values need -m (a sweep)" for p in ours if p.is_sweep_override() and not multirun
-        ]
+        faults += [several(verb, p.input_line) for p in ours if p.is_sweep_override() and not multirun]
         try:
             good = [p.input_line for p in parsed if p in picks and not list(unknown_options(p))]
             for choice in itertools.product(*(sweep(p) for p in picks if p.input_line in good)):
@@ -57,8 +56,7 @@ def parse(override: str) -> Any:
     try:
         return OverridesParser.create().parse_override(override)
     except HydraException as error:
-        key, _, value = override.partition("=")
-        raise ConfigError(f"{override}: cannot be read; put the value in quotes: '{key}=\"{value}\"'") from error
+        raise ConfigError(unreadable(override)) from error
 
 
 def sweep(override: Any) -> list[str]:
@@ -80,6 +78,8 @@ def unknown_options(override: Any) -> Iterator[str]:
         if option not in options and (option != "null" or override.key_or_group != "experiment"):
             near = get_close_matches(option, options, 1, 0.5)
             hint = f"did you mean {near[0]}? " if near else ""
+            if strays := [root for root in paths.directories()[:-1] if (root / f"{option}.yaml").is_file()]:
+                hint = f"{option}.yaml must lie in {strays[0].name}/{override.key_or_group}/; "
             yield f"{assignment}: no such {override.key_or_group}; {hint}options: {', '.join(options)}"
 
 
@@ -217,27 +217,3 @@ def missing_facts(config: Any, within: bool = False) -> list[str]:
                 f"data={data} has no {', '.join(missing)}, which this {part} needs; data that fits: {first(fitting)}"
             )
     return faults
-
-
-def choosing(group: str) -> list[str]:
-    """Return the models whose files choose an option of a group that others do without."""
-    return [
-        name
-        for name, path in paths.options("model").items()
-        if any(line.startswith(f"  - /{group}:") for line in paths.lines(path))
-    ]
-
-
-def readable(error: Exception) -> str:
-    """Return the first lines of a Hydra error without its advice to add keys."""
-    if match := re.match(r"Could not override '(\w+)'", str(error)):
-        group, having = match[1], choosing(match[1])
-        if not having:
-            return f"{group}: a run keeps the {group} that it was trained with; only `dl train` chooses"
-        return f"{group}: this model has no {group} to choose; models that have: {', '.join(having)}"
-    kept = [
-        line
-        for line in (str(error) or str(error.__cause__)).splitlines()
-        if line.strip() and "+" not in line and "full_key" not in line
-    ]
-    return "; ".join(line.strip() for line in kept[:3])

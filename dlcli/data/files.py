@@ -20,6 +20,9 @@ def locate(path: str, root: Path, folder: bool = False, key: str = "path") -> Pa
         if place.is_dir() if folder else place.is_file():
             return place
     kind, value = ("folder", "DIR") if folder else ("file", "FILE")
+    if other := next((place for place in places if place.exists()), None):
+        is_a = "folder" if other.is_dir() else "file"
+        raise DataError(f"{other}: a {is_a}, where a {kind} is needed; set data.source.{key}={value}")
     raise DataError(
         f"no such {kind}: {places[0].absolute()} (nor {places[1].absolute()}): "
         f"a {kind} must be named from the working directory or the data directory; set data.source.{key}={value}"

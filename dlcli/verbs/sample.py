@@ -61,7 +61,14 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         log = Log(run.path, resumed_at=FOREVER)
         log.pictures("samples", {files[0].stem: shown}, run.at)
         log.close()
-    print("\n".join([f"{len(examples)} samples of {run}:", *(f" {brief(file)}" for file in files)]))
+    print(
+        "\n".join(
+            [
+                f"{len(examples)} sample{'s' if len(examples) > 1 else ''} of {run}:",
+                *(f" {brief(file)}" for file in files),
+            ]
+        )
+    )
     return examples
 
 
@@ -74,7 +81,8 @@ def provided(sampler: Any, data: dict[str, Any]) -> Any:
         return sampler
     path, notes = Path(sampler.file).expanduser(), list[str]()
     if not path.is_file():
-        raise ConfigError(f"sampler.file={printable(path)}: no such file")
+        fault = "a folder; name a file" if path.is_dir() else "no such file"
+        raise ConfigError(f"sampler.file={printable(path)}: {fault}")
     if isinstance(sampler, Picture):
         return replace(sampler, pixels=picture(path, data.get("channels") or 3))
     text = read(path, notes)
