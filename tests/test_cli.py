@@ -122,6 +122,8 @@ FAULTS = [
     ),
     (("train", "seed=1,2"), 2, ["several values need -m"]),
     (("sample", "sampler=text", "sampler.prompt=a, b"), 2, ["put it in quotes: 'sampler.prompt=\"a, b\"'"]),
+    (("train", "plugins=[nope.nets]"), 2, ["plugins=[nope.nets]: no such package is installed"]),
+    (("train", "plugins=[./mine]"), 2, ["plugins=[./mine]: no such package is installed"]),
     (("eval", "attack=pgd"), 2, ["attack: only `dl attack` has it: dl attack [RUN] attack=NAME"]),
     (("train", "data=table", "data.source.path=.", "data.source.target=y"), 3, ["a folder, where a file is needed"]),
     (

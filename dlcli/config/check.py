@@ -12,7 +12,7 @@ from typing import Any
 
 from dlcli.config import catalog, paths, schema
 from dlcli.config.compose import choices, compose, loader
-from dlcli.config.faults import readable, several, unreadable
+from dlcli.config.faults import absent, readable, several, unreadable
 from dlcli.errors import ConfigError
 
 Choices = dict[str, str]
@@ -184,6 +184,7 @@ def complete(verb: str, config: Any, overrides: Sequence[str]) -> Any:
         for key in unknown
     ]
     faults += missing_facts(config, within=True)
+    faults += absent(config.get("plugins", []))
     if faults:
         raise ConfigError("\n".join(faults))
     return config

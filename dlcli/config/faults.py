@@ -1,6 +1,9 @@
 """What to say of a command line that Hydra cannot read, in words that help; none of Hydra's own advice."""
 
 import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from dlcli.config import paths
 
@@ -22,6 +25,14 @@ def several(verb: str, override: str) -> str:
     if verb in ("train", "attack") and " " not in value:
         return f"{override}: several values need -m (a sweep)"
     return f"{override}: several values, where one is needed; if it is one, put it in quotes: '{key}=\"{value}\"'"
+
+
+def absent(plugins: Iterable[str]) -> Iterator[str]:
+    """Yield a fault for each package of the user's own that cannot be imported; none is."""
+    for name in plugins:
+        root = str(name).partition(".")[0]
+        if root not in sys.modules and not (root.isidentifier() and find_spec(root)):
+            yield f"plugins=[{name}]: no such package is installed; it is a name to import, as in pip install -e DIR"
 
 
 def choosing(group: str) -> list[str]:

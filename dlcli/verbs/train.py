@@ -110,7 +110,7 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
         log.say(f"init     from {setup.source}: {setup.taken}")
     log.say(f"run      {run}")
     if engine.clock.step:
-        log.say(f"resumed  at step {engine.clock.step} of {planned(setup)}")
+        log.say(f"resumed  at step {engine.clock.step}")
     log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
 
 
