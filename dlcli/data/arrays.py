@@ -64,8 +64,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"{', '.join(strange)} is not an array")
     except Exception as error:  # a damaged archive fails in a dozen ways, and only numpy runs here
         reason = str(error).split("\n")[0] or type(error).__name__
-        if "allow_pickle" in reason:  # numpy's advice to load it unsafely, whatever the file is
-            reason = "it holds something other than plain arrays"
+        if "unsafely" in reason:  # numpy's advice for every file that it does not know
+            reason = "it is of another kind"
         raise DataError(
             f"{path} cannot be read as .npz: {reason}; write it by np.savez(path, x=x, y=y), "
             "with arrays of numbers, not of objects"

@@ -117,6 +117,13 @@ def test_faults(load, arrays, words):
         load(**arrays)
 
 
+def test_a_file_of_another_kind_is_told_without_advice_to_trust_it(tmp_path):
+    (tmp_path / "own.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="it is of another kind; write it by") as caught:
+        ArrayFile(path="own.csv").load(tmp_path)
+    assert "pickle" not in str(caught.value)
+
+
 def test_bright_floats_are_caught_by_the_check(load):
     with pytest.raises(DataError, match=r"pixels .* in \[0, 1\]"):
         check(load(x=BYTES.astype(float), y=CLASSES), 4)
