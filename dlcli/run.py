@@ -128,9 +128,9 @@ def unfinished(outputs: Path) -> Run | None:
 
 
 def find(outputs: Path, name: str | None) -> Run:
-    """Return the run that a name or path means; the newest with a checkpoint when it is None. Raises RunError."""
+    """Return the run that a name or path means; None or "last": the newest with a checkpoint. Raises RunError."""
     known = runs(outputs)
-    if name is None:
+    if name in (None, "last"):
         usable = [run for run in known if (run / "checkpoints/manifest.jsonl").exists()]
         if not usable:
             raise RunError(f"{outputs}: no runs yet; start one with `dl train model=vae`")

@@ -53,7 +53,7 @@ def located(name: str, places: Any) -> str:
     there = (Path(name).expanduser(), Path(places.data).expanduser() / name)
     if name.startswith("{") or any(place.is_dir() for place in there):  # a saved one, or a folder
         return name
-    return str(find(Path(places.outputs), None if name == "last" else name))
+    return str(find(Path(places.outputs), name))
 
 
 def contradicted(source: dict[str, Any], fact: str, root: Path) -> dict[str, Any]:

@@ -6,15 +6,23 @@ import torch
 
 from dlcli.data.loader import Loader
 from dlcli.engine.randomness import aside
+from dlcli.errors import ConfigError
 from dlcli.figures import robustness
 
+USUAL = 50  # examples
 POINTS = 9  # radii in the table and the curve
 
 
 def certified(model: Any, examples: Loader, config: dict[str, Any]) -> dict[str, Any]:
-    """Return certified accuracy at radii, as table and figure, of the first examples; nothing for other models."""
-    count = min(config["certify"], examples.examples)
-    if count == 0 or not hasattr(model, "certify"):
+    """Return certified accuracy at radii, as table and figure, of the first examples; nothing for other models.
+
+    Raises ConfigError if a certificate is asked of a model that can give none.
+    """
+    asked, able = config["certify"], hasattr(model, "certify")
+    if asked and not able:
+        raise ConfigError(f"certify={asked}: a {type(model).__name__} can promise nothing; train model=smoothed")
+    count = min(USUAL if asked is None else asked, examples.examples)
+    if count == 0 or not able:
         return {}
     batch = examples.take(torch.arange(count))
     with torch.no_grad(), aside(config["seed"]):

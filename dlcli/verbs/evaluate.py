@@ -38,7 +38,7 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
         split_of(splits, config["split"], record), size=config["batch"], shuffle=False, device=choice.device
     )
     scene, of_codes = stage(model, splits, examples, record, config)
-    verdict = judged(model, splits, examples, record, config)
+    verdict = judged(model, splits, examples, record, config) | certified(model, examples, config)
     precision = Precision(choice.device, "fp32")
     measured = measure(model, examples, precision, config["seed"])
     with aside(config["seed"]):
@@ -48,7 +48,7 @@ def evaluate(run: Run, config: dict[str, Any]) -> dict[str, float]:
         report |= maps(model, examples, config["points"])
         worst = mistakes(model, examples, measured, config["mistakes"])
         report |= see(model, examples, measured, views, config)
-    report |= look(scene, of_codes, measured, config["seed"]) | verdict | certified(model, examples, config)
+    report |= look(scene, of_codes, measured, config["seed"]) | verdict
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     numbers = {name: value for name, value in report.items() if name not in figures}
     write(run, config, scores, numbers, figures, worst)

@@ -40,7 +40,9 @@ def ls(what: str, pattern: str, config_dir: Path | None) -> None:
 
 def plural(group: str) -> str:
     """Return the plural that people type."""
-    return group if group == "data" else f"{group}s"
+    if group == "data":
+        return group
+    return f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
 
 
 def options(group: str, pattern: str) -> Table:

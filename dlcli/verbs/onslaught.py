@@ -37,7 +37,7 @@ def onslaught(run: Run, words: Sequence[str]) -> None:
     with held(place):
         ledger = Ledger(place)
         todo = ledger.enlist(jobs)
-        print(f"attacks on {run}: {len(jobs)}, {len(jobs) - len(todo)} of them done before; kept in {brief(place)}")
+        print(f"attacks on {run}: {len(jobs)} ({len(jobs) - len(todo)} done before), kept in {brief(place)}")
         try:
             for number in todo:
                 one(run, ledger, number)

@@ -109,7 +109,7 @@ def inherit(model: Model, values: dict[str, Any]) -> tuple[Run | None, Taken | N
         raise ConfigError("init_only and init_names say what to take from a run; name it with init_from=RUN")
     if not wanted or values["resume"]:
         return None, None
-    run = find(Path(values["paths"]["outputs"]), None if wanted == "last" else wanted)
+    run = find(Path(values["paths"]["outputs"]), wanted)
     same_words(run, values)
     weights = trained(run, "best")
     if not weights:

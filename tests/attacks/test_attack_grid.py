@@ -41,7 +41,7 @@ def test_a_grid_ends_in_a_table_and_keeps_every_report(dl, run):
     assert whole[0]["robust_accuracy"] <= min(found)
     code, out, _ = dl(*words)
     assert code == 0
-    assert "4 of them done before" in out
+    assert "(4 done before)" in out
     assert f"all of these: robust accuracy {100 * whole[0]['robust_accuracy']:.2f} %" in out
 
 
@@ -67,7 +67,7 @@ def test_a_failure_ends_no_other_attack_and_the_same_command_tries_it_again(dl, 
         assert "attack.target=77 must be a class below 10" in err
         assert "1 of 2 jobs failed" in err
         assert "Traceback" not in out + err
-    assert "1 of them done before" in out
+    assert "(1 done before)" in out
 
 
 def test_an_interrupted_grid_goes_on(dl, run, monkeypatch):
@@ -85,7 +85,7 @@ def test_an_interrupted_grid_goes_on(dl, run, monkeypatch):
     monkeypatch.setattr(onslaught_module, "attack", honest)
     code, out, _ = dl(*words)
     assert code == 0
-    assert "1 of them done before" in out
+    assert "(1 done before)" in out
 
 
 @pytest.mark.parametrize(

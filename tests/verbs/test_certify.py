@@ -20,3 +20,7 @@ def test_eval_certifies_a_smoothed_run_and_leaves_others_alone(dl):
     assert 0 < report["certified_radius"] < 0.25 * 2.2  # what 200 votes can prove at most is 1.82 std
     assert list((run / "figures").glob("*certificate*.png"))
     assert dl("eval", "certify=-1")[0] == 2
+    assert dl("train", "model=softmax", "data=digits8", "epochs=1")[0] == 0
+    code, _, err = dl("eval", "last", "certify=5")
+    assert (code, "train model=smoothed" in err) == (2, True)
+    assert dl("eval", "points=0", "mistakes=0", "see=[]")[0] == 0
