@@ -61,28 +61,22 @@ def sample(run: Run, config: dict[str, Any]) -> torch.Tensor | list[str]:
         log = Log(run.path, resumed_at=FOREVER)
         log.pictures("samples", {files[0].stem: shown}, run.at)
         log.close()
-    print(
-        "\n".join(
-            [
-                f"{len(examples)} sample{'s' if len(examples) > 1 else ''} of {run}:",
-                *(f" {brief(file)}" for file in files),
-            ]
-        )
-    )
+    title = f"{len(examples)} sample{'s' if len(examples) > 1 else ''} of {run}:"
+    print("\n".join([title, *(f" {brief(file)}" for file in files)]))
     return examples
 
 
 def provided(sampler: Any, data: dict[str, Any]) -> Any:
     """Return a sampler that holds what is in its file: a text, or a picture with as many channels as the data have.
 
-    Raises ConfigError for a file that is not there, and DataError for one of another kind.
+    Raises DataError for a file that is not there, or of another kind.
     """
     if getattr(sampler, "file", None) is None:
         return sampler
     path, notes = Path(sampler.file).expanduser(), list[str]()
     if not path.is_file():
         fault = "a folder; name a file" if path.is_dir() else "no such file"
-        raise ConfigError(f"sampler.file={printable(path)}: {fault}")
+        raise DataError(f"sampler.file={printable(path)}: {fault}")
     if isinstance(sampler, Picture):
         return replace(sampler, pixels=picture(path, data.get("channels") or 3))
     text = read(path, notes)

@@ -136,7 +136,7 @@ def test_mistakes_are_one_line_each(dl, photo):
     assert dl("train", "model=restoration", "epochs=1", "limit=0.05", "model.net.net.width=4")[0] == 0
     code, _, err = dl("sample")
     assert (code, "sampler=picture sampler.file=PHOTO.png" in err) == (2, True)
-    assert dl("sample", "sampler=picture", "sampler.file=none.png")[0] == 2
+    assert dl("sample", "sampler=picture", "sampler.file=none.png")[0] == 3
     Path("text.png").write_text("no picture", encoding="utf-8")
     code, _, err = dl("sample", "sampler=picture", "sampler.file=text.png")
     assert (code, "cannot be read as a picture" in err) == (3, True)

@@ -58,7 +58,7 @@ def test_a_prompt_from_a_file_and_one_that_cannot_be_written(dl, undrawn):
         (("sampler.temperature=-1",), 2, "sampler.temperature must be a number >= 0"),
         (("sampler.top_k=1000",), 2, "sampler.top_k=1000: the vocabulary has 96 tokens"),
         (('sampler.prompt="a"', "sampler.file=start.txt"), 2, "one beginning only"),
-        (("sampler.file=nowhere",), 2, "sampler.file=nowhere: no such file"),
+        (("sampler.file=nowhere",), 3, "sampler.file=nowhere: no such file"),
         (("sampler.file=latin1.txt",), 3, "latin1.txt, line 1, byte 2: 0xff is not UTF-8"),
         (("sampler.file=null.txt",), 3, "null.txt, line 1, byte 1: NUL"),
         (("sampler.prompt=0",), 2, """must be a text or null: 0 is a number, '"0"' a text"""),
