@@ -2,8 +2,9 @@
 
     sum_ij f(X_ij) (w_i u_j + b_i + c_j - log X_ij)^2,   f(X) = min(1, (X / most)^0.75),   X_ij = sum of 1 / distance
 
-The first pass over the text counts X and takes no step. Later ones go through the text again, where the pair i, j
-turns up in proportion to X_ij: with the weight f(X_ij) / X_ij a pass is the sum above. A word is w + u.
+The first pass over the text counts X and takes no step (of a run of one epoch, the first half). Later ones go through
+the text again, where the pair i, j turns up in proportion to X_ij: with the weight f(X_ij) / X_ij a pass is the sum
+above. A word is w + u.
 """
 
 from collections.abc import Iterator
@@ -42,14 +43,12 @@ class Glove(WordVectors):
         return self.net.embedding.weight + self.net.context.weight
 
     def ahead(self, clock: Clock) -> list[str]:
-        return [] if clock.epoch else ["fitting"]
+        return ["fitting"] if counting(clock) else []
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
-        if clock.epoch:
+        if not counting(clock):
             yield Update(self.loss(batch))
             return
-        if clock.step + 1 == clock.steps:
-            raise ConfigError("the first epoch counts words and the others learn from the counts: epochs=2, or more")
         if self.begin(clock):
             self.together.zero_()
         x = words(batch)
@@ -67,3 +66,8 @@ class Glove(WordVectors):
         error = self.net(x) - count.log()
         weight = near * (count / self.most).pow(POWER).clamp(max=1) / count
         return (weight * error.square()).sum((1, 2)), weight.sum((1, 2))
+
+
+def counting(clock: Clock) -> bool:
+    """Tell whether the counts are still being taken."""
+    return clock.epoch == 0 and clock.progress < 0.5

@@ -161,9 +161,10 @@ def test_counts_of_another_run_are_forgotten_before_the_first_step(kind):
     assert again.seen.equal(2 * model.seen)
 
 
-def test_glove_says_that_one_epoch_only_counts():
-    with pytest.raises(ConfigError, match="epochs=2"):
-        list(rule(Glove).updates(Tokens(X, X), Clock(9, 10)))
+def test_glove_counts_in_the_first_half_of_a_single_epoch():
+    model, batch = rule(Glove), Tokens(X, X)
+    assert [len(list(model.updates(batch, Clock(step, 6)))) for step in range(6)] == [0, 0, 0, 1, 1, 1]
+    assert [bool(model.ahead(Clock(step, 6))) for step in (0, 2, 3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("kind", [SkipGram, Cbow, Glove])
