@@ -25,8 +25,12 @@ class Walker(Attack):
         demand(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES), "cross_entropy")
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:
-        """Return the pictures of lowest margin."""
-        best = Best(cases.x, cases.margin(read(classifier, cases.x, self.eot)), self.stop)
+        """Return the pictures of lowest margin.
+
+        A mean of answers that has just crossed the border wins every other answer only, so it stops no search.
+        """
+        stop = self.stop and self.eot == 1
+        best = Best(cases.x, cases.margin(read(classifier, cases.x, self.eot)), stop)
         for restart in range(self.restarts):
             rows = best.open()
             if len(rows):

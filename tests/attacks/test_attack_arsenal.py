@@ -354,6 +354,17 @@ def test_a_net_that_answers_at_random_is_attacked_through_its_mean():
     assert gain[1] > gain[0]
 
 
+@pytest.mark.parametrize("kind", [PGD, APGD])
+def test_a_mean_that_has_just_crossed_the_border_is_no_end(kind):
+    """Nearly every single answer must be wrong; stopped by its first mean a walk leaves a tenth or half of them right."""
+    net, x = linear(2), pictures(0.3, 0.7)
+    y, generator = net(x).argmax(1), torch.Generator().manual_seed(0)
+    noisy = lambda x: net(x + 0.2 * torch.randn(x.shape, generator=generator))  # noqa: E731
+    found = kind(eps=0.25, steps=30, eot=8, stop=True)(noisy, x, y, INDEX)
+    right = torch.stack([noisy(found).argmax(1) == y for _ in range(100)])
+    assert right.float().mean() < 0.02
+
+
 def test_estimates_of_a_random_net_are_averaged_and_each_answer_is_a_query():
     net, x = curved(), pictures()
     y = net(x).argmax(1)
