@@ -356,7 +356,7 @@ def test_a_net_that_answers_at_random_is_attacked_through_its_mean():
 
 @pytest.mark.parametrize("kind", [PGD, APGD])
 def test_a_mean_that_has_just_crossed_the_border_is_no_end(kind):
-    """Nearly every single answer must be wrong; stopped by its first mean a walk leaves a tenth or half of them right."""
+    """Nearly every single answer must be wrong; stopped by its first mean a walk leaves up to half of them right."""
     net, x = linear(2), pictures(0.3, 0.7)
     y, generator = net(x).argmax(1), torch.Generator().manual_seed(0)
     noisy = lambda x: net(x + 0.2 * torch.randn(x.shape, generator=generator))  # noqa: E731
