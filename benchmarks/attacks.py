@@ -132,8 +132,8 @@ def remembered(words: list[str], what: str) -> list[list[str]]:
         return []
     ours, *others = (float(common.child([*words, "--side", side])[1].splitlines()[-1]) for side in COLUMNS[1:])
     return [
-        [f"{what}, {name}: memory", f"{ours:.1f} MiB", f"{other:.1f} MiB", f"{ours / other:.2f}" if other else "-", ""]
-        for name, other in zip(COLUMNS[2:], others, strict=True)
+        [f"{what}, {name}: memory", f"{ours:.1f} MiB", f"{it:.1f} MiB", f"{ours / it:.2f}" if it > 1 else "-", ""]
+        for name, it in zip(COLUMNS[2:], others, strict=True)
     ]
 
 
