@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlcli.models.supervised import one_class
 from dlcli.models.vae import VAE
 from dlcli.samplers import Prior
 
@@ -27,7 +28,7 @@ class CVAE(VAE):
         self.names = [str(name) for name in names]
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        mean, logvar = self.encoder(x, y).float().chunk(2, dim=1)
+        mean, logvar = self.encoder(x, None if y is None else one_class(y)).float().chunk(2, dim=1)
         return mean, logvar
 
     def code(self, z: Tensor, y: Tensor | None = None) -> Tensor:  # (..., B, Z), (B,) -> (..., B, Z + C)

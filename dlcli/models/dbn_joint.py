@@ -19,6 +19,7 @@ from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
 from dlcli.models.greedy import Greedy, Memory
 from dlcli.models.stages import ROW, Stages, reconstructions
+from dlcli.models.supervised import one_class
 from dlcli.samplers import Gibbs, Prior
 
 
@@ -53,7 +54,7 @@ class JointDBN(Classifier):
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         self.memory.keep(batch.x)
-        yield from self.greedy.updates(batch.x, self.stages.now(clock), self.units(batch.y))
+        yield from self.greedy.updates(batch.x, self.stages.now(clock), self.units(one_class(batch.y)))
 
     def units(self, y: Tensor) -> Tensor:
         """Return classes as label units, (B,) -> (B, C)."""

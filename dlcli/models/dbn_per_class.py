@@ -18,6 +18,7 @@ from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
 from dlcli.models.greedy import SHOWN, Greedy, Memory
 from dlcli.models.stages import ROW, Stages
+from dlcli.models.supervised import one_class
 from dlcli.samplers import Gibbs
 
 
@@ -60,7 +61,7 @@ class DBNPerClass(Classifier):
         for label, (greedy, memory) in enumerate(zip(self.greedy, self.memories, strict=True)):
             if now.begins:
                 greedy.begin(batch.x, now.layer)  # all classes: one batch may lack some of them
-            own = batch.x[batch.y == label]
+            own = batch.x[one_class(batch.y) == label]
             if len(own):
                 memory.keep(own)
                 greedy.contrast(own, now.layer)

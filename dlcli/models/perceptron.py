@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
-from dlcli.models.supervised import last_hidden, linear_layers
+from dlcli.models.supervised import last_hidden, linear_layers, one_class
 
 
 class Perceptron(Classifier):
@@ -41,8 +41,9 @@ class Perceptron(Classifier):
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
+            y = one_class(batch.y)
             x = last_hidden(self.net, batch.x).to(self.unit.weight.dtype)
-            outputs, truth = (F.one_hot(y, self.classes).to(x.dtype) for y in (self.unit(x).argmax(1), batch.y))
+            outputs, truth = (F.one_hot(c, self.classes).to(x.dtype) for c in (self.unit(x).argmax(1), y))
             error = outputs - truth  # (B, C), zero where the guess is right
             self.unit.weight.grad = error.T @ x
             self.unit.bias.grad = error.sum(0)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from dlcli.errors import ConfigError
 from dlcli.model import Clock, Update
 from dlcli.models.classifier import Classifier
+from dlcli.models.supervised import one_class
 
 MANY = 2**62  # examples are numbered anew in each step, so that every search starts elsewhere
 Search = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]  # (classifier, x, y) to pictures
@@ -95,11 +96,11 @@ class Robust(Classifier):
         self.attack, self.exam, self.goal, self.ramp = attack, exam, goal, ramp
 
     def loss(self, batch: Any) -> Tensor:
-        return self.goal(self, batch.x, batch.y, self.by(self.attack))
+        return self.goal(self, batch.x, one_class(batch.y), self.by(self.attack))
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         attack = grown(self.attack, clock.progress / self.ramp) if self.ramp else self.attack
-        yield Update(self.goal(self, batch.x, batch.y, self.by(attack)))
+        yield Update(self.goal(self, batch.x, one_class(batch.y), self.by(attack)))
 
     def by(self, attack: Any) -> Search:
         """Return the search of an attack on this model; its random numbers follow from torch's stream."""

@@ -36,6 +36,13 @@ def last_hidden(net: nn.Module, x: Tensor) -> Tensor:
     return seen[-1].flatten(1)
 
 
+def one_class(y: Tensor) -> Tensor:
+    """Return classes (B,) as they are. Raises ConfigError where an augmentation mixed several in an example."""
+    if y.ndim != 1 or y.is_floating_point():
+        raise ConfigError("this model learns from one class for each example, not from mixtures; set augment=none")
+    return y
+
+
 def answers(
     x: Tensor, guess: Iterable[str], truth: Iterable[str], *, spell: Callable[[Tensor], str] | None = None
 ) -> dict[str, Tensor | str]:

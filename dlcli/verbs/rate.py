@@ -31,7 +31,9 @@ class Curve:
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Take in one step."""
-        loss = next(value for name, value in values.items() if "loss" in name)
+        loss = next((value for name, value in values.items() if "loss" in name), None)
+        if loss is None:
+            raise ConfigError("find_lr=true: this model takes no steps down a loss that could be watched")
         self.mean = MEMORY * self.mean + (1 - MEMORY) * loss
         self.rates.append(next(value for name, value in values.items() if "rate" in name))
         self.losses.append(self.mean / (1 - MEMORY ** (len(self.rates))))
@@ -73,6 +75,8 @@ def find_rate(config: Any) -> float:
 def rise(setup: Setup) -> Curve:
     """Take steps at rising rates until the loss explodes; the model is spent afterwards."""
     engine, curve = setup.engine, Curve()
+    if not engine.players:
+        raise ConfigError("find_lr=true: this model takes no steps, so no learning rate either")
     base = next(iter(engine.players.values())).rates[0]
     engine.log = curve
     engine.settings = settings(engine)

@@ -179,3 +179,10 @@ def test_a_classifier_trains_on_mixed_pictures(dl, undrawn):
     code, out, err = dl("train", "model=softmax", "augment=cutmix", "epochs=2", "limit=0.3")
     assert code == 0, err
     assert "accuracy" in out
+
+
+@pytest.mark.parametrize("family", ["perceptron", "svm", "robust", "cvae", "dbn_joint", "dbn_per_class"])
+def test_rules_that_need_one_class_for_each_example_refuse_mixtures(dl, family):
+    code, _, err = dl("train", f"model={family}", "data=digits8", "augment=mixup", "epochs=6", "limit=0.2", "batch=16")
+    assert code == 2
+    assert "mixtures; set augment=none" in err

@@ -44,3 +44,10 @@ def test_the_rate_that_it_names_learns_and_no_run_is_left(dl):
     assert 1e-5 < rate < 0.3
     assert [path.name for path in Path("outputs").iterdir()] == ["rate-mlp-iris.png"]
     assert dl("train", "model=mlp", "data=iris", "find_lr=true", "-m", "seed=1,2")[0] == 2
+
+
+@pytest.mark.parametrize(("family", "why"), [("pca", "no steps"), ("perceptron", "down a loss")])
+def test_what_learns_without_a_loss_has_no_rate_to_test(dl, family, why):
+    code, _, err = dl("train", f"model={family}", "find_lr=true")
+    assert code == 2
+    assert why in err
