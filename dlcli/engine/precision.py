@@ -1,6 +1,7 @@
 """Precision: autocast, scale, differentiate, unscale, clip, step, forget; here and nowhere else."""
 
 import math
+import time
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +13,7 @@ from dlcli.errors import ConfigError, DivergedError
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FIRST = 2.0**16  # scale of the loss in fp16
+SLOW = 2.0  # times fp32: below, it may be noise
 SMALLEST = FIRST / 2**49  # fifty overflows in a row, or that many more than there are quiet spells
 
 
@@ -36,6 +38,12 @@ class Precision:
         self.edits = bool(clip or clip_value or l1)
         self.norms: dict[str, Tensor] | None = None  # a dict while somebody watches the gradient norms
         self._plain = nullcontext()
+
+    def notes(self) -> list[str]:
+        """Say whether the processor lacks instructions for the type: it is emulated then, which takes for ever."""
+        times = slowdown(self.type) if self.device.type == "cpu" and self.name != "fp32" else 1.0
+        slow = f"precision={self.name}: products take {times:.0f} times as long as in fp32 here; use precision=fp32"
+        return [slow] if times > SLOW else []
 
     def forward(self) -> Any:
         """Return the context of the forward pass."""
@@ -95,6 +103,20 @@ class Precision:
 def automatic(device: torch.device) -> str:
     """Return the fastest safe type: bf16 on GPUs that have it; on CPUs only some, and only wide nets, gain by it."""
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def slowdown(kind: torch.dtype) -> float:
+    """Return how many times as long as in fp32 a product of matrices takes on the CPU, the faster of two."""
+    spent = []
+    for each in (torch.float32, kind):
+        a = torch.ones(256, 256, dtype=each)
+        times = []
+        for _ in range(3):  # the first one sets things up
+            began = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - began)
+        spent.append(min(times[1:]))
+    return spent[1] / spent[0]
 
 
 def finite(value: Tensor, step: int, what: str, player: Player) -> float:

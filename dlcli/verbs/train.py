@@ -104,7 +104,7 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     learning = sum(p.numel() for p in engine.model.parameters() if p.requires_grad)
     if learning < weights:
         log.say(f"learn    {learning:,} of {weights:,} weights ({100 * learning / weights:.1f} %); the others stay")
-    for note in engine.model.notes():
+    for note in [*engine.precision.notes(), *engine.model.notes()]:
         log.say(f"warning  {note}")
     if setup.source:
         log.say(f"init     from {setup.source}: {setup.taken}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dlcli.engine.loop import Engine, Settings
 from dlcli.engine.pieces import cut
-from dlcli.engine.precision import Precision
+from dlcli.engine.precision import Precision, slowdown
 from dlcli.errors import ConfigError, DivergedError, OutOfMemoryError
 from dlcli.model import Model, Update
 from dlcli.schedules import Linear, Plateau
@@ -416,3 +416,15 @@ def test_a_model_without_players_may_take_no_step():
     model, data = Closed(), batches(1)
     engine(model, epochs=1).fit(data, data)
     torch.testing.assert_close(model.mean, data.batches[0].x.mean(0))
+
+
+@pytest.mark.parametrize(("times", "name", "told"), [(1.4, "bf16", 0), (116.0, "fp16", 1), (116.0, "fp32", 0)])
+def test_a_type_that_the_processor_must_emulate_is_told(monkeypatch, times, name, told):
+    monkeypatch.setattr("dlcli.engine.precision.slowdown", lambda kind: times)
+    notes = Precision(CPU, name).notes()
+    assert len(notes) == told
+    assert all(f"precision={name}: products take 116 times as long as in fp32" in note for note in notes)
+
+
+def test_a_number_type_is_about_as_fast_as_itself():
+    assert 0.1 < slowdown(torch.float32) < 10
