@@ -41,6 +41,7 @@ QUICK = {  # smaller nets for the tests alone
     "xception": ("model.net.scale=0.1", "model.net.depth=1", "data=digits8"),
     "resnet": ("model.net.depth=8", "model.net.scale=0.5"),
     "text_sum": ("optimizer.lr=0.01",),
+    "text_grams": ("optimizer.lr=0.01",),
     "text_concat": ("optimizer.lr=0.005",),
     "text_cnn": ("optimizer.lr=0.005", "model.net.channels=32", "model.net.dropout=0.2"),
     "text_rnn": ("optimizer.lr=0.01", "model.net.width=32", "model.net.dropout=0"),
@@ -67,7 +68,7 @@ def newest() -> Path:
 
 
 def test_the_families_are_counted():
-    assert len(FAMILIES) == 96
+    assert len(FAMILIES) == 97
     assert len(paths.options("optimizer")) == 10
     assert len(paths.options("schedule")) == 9
     assert len(paths.options("data")) == 51
