@@ -79,12 +79,14 @@ class KernelMachine(nn.Module):
         return rows
 
     def support(self) -> Tensor:
-        """Return the rows of the examples that count in any output: the support vectors."""
+        """Return the rows of the examples that count in any output: the support vectors; of a traced net all rows."""
+        if torch.compiler.is_exporting():  # whose shapes cannot follow from values
+            return torch.arange(len(self.beta), device=self.beta.device)
         return self.beta.any(1).nonzero().flatten()
 
     def weigh(self, z: Tensor) -> Tensor:
         """Return f of standardized examples, (B, D) -> (B, K)."""
-        f = self.beta.sum(0).expand(len(z), -1)
+        f = self.beta.sum(0).expand(z.shape[0], -1)  # `len` would pin a traced size
         for rows in self.support().split(CHUNK):
             f = f + self.kernel(z, self.examples[rows]) @ self.beta[rows]
         return f

@@ -119,6 +119,13 @@ def test_the_gradient_reaches_the_input():
     assert torch.autograd.gradcheck(model.net, x)
 
 
+def test_other_programs_get_the_same_answers():
+    data = digits(200)
+    model = train(machine(data, room=250), data, epochs=2)
+    traced = torch.export.export(model.net, (data.x[:8],)).module()
+    torch.testing.assert_close(traced(data.x[:8]), model(data.x[:8]), atol=1e-5, rtol=1e-5)
+
+
 def test_every_epoch_gives_each_example_its_turn():
     data = digits(250)
     model = train(machine(data, room=300), data, epochs=1)
