@@ -344,15 +344,41 @@ def test_the_next_command_says_what_a_sample_needs(dl, words, needed):
 
 def test_resume_remembers_new_limits_and_names_the_right_one(dl):
     assert dl("train", *QUICK, "max_steps=3")[0] == 0
-    code, out, _ = dl("train", "resume")
+    run = f"resume={newest()}"
+    code, out, _ = dl("train", run)
     assert code == 0
     assert "already finished" in out
     assert "max_steps=6" in out
-    assert "max_steps=6" in dl("train", "resume", "max_steps=2")[1]  # not of what was asked for
-    assert dl("train", "resume", "max_steps=5")[0] == 0
-    assert "max_steps=10" in dl("train", "resume")[1]
+    assert "max_steps=6" in dl("train", run, "max_steps=2")[1]  # not of what was asked for
+    assert dl("train", run, "max_steps=5")[0] == 0
+    assert "max_steps=10" in dl("train", run)[1]
     names = [line.split(",")[1] for line in (newest() / "scalars.csv").read_text().splitlines()]
     assert names.count("final/accuracy") == 2
+
+
+def test_resume_without_a_run_to_finish_names_the_newest_and_the_way_on(dl):
+    assert dl("train", *QUICK, "epochs=2")[0] == 0
+    assert dl("train", *QUICK, "epochs=1")[0] == 0
+    run = newest()
+    before = {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()}
+    for words in (("resume",), ("resume=last",), ("resume", "epochs=1")):
+        code, _, err = dl("train", *words)
+        said = "no run is unfinished; the newest finished one goes on longer with dl train"
+        assert (code, err) == (2, f"dl: resume=last: {said} resume={run} epochs=2\n")
+    assert before == {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()}
+    assert dl("train", "resume", "epochs=2")[0] == 0
+    assert (newest(), json.loads((run / "status.json").read_text())["epoch"]) == (run, 2)
+
+
+def test_a_run_whose_patience_has_run_out_is_finished_too(dl):
+    assert dl("train", *QUICK, "epochs=50", "optimizer.lr=1.0e-30", "patience=1")[0] == 0
+    run, waited = newest(), 1
+    assert json.loads((run / "status.json").read_text())["epoch"] < 50
+    code, _, err = dl("train", "resume", "epochs=60")
+    assert (code, f"with dl train resume={run} patience={2 * waited}\n" in err) == (2, True)
+    assert "already finished" in dl("train", f"resume={run}")[1]
+    code, out, _ = dl("train", "resume", "patience=2")
+    assert (code, "resumed" in out) == (0, True)
 
 
 def test_a_deadline_of_nothing_still_ends_well(dl):

@@ -21,7 +21,7 @@ def next_commands(run: Run, setup: Setup) -> list[str]:
     return [command + own for command in commands[:3]]
 
 
-def longer(run: Run, config: dict[str, Any]) -> str:
-    """Return the command that makes a run twice as long as its config says."""
-    limit = "max_steps" if config["max_steps"] else "epochs"
-    return f"dl train resume={quote(str(run))} {limit}={2 * config[limit]}"
+def longer(run: Run, config: dict[str, Any], waited: int = 0) -> str:
+    """Return the command that makes a run twice as long as its config says, or twice as patient as it has waited."""
+    limit = "patience" if waited else "max_steps" if config["max_steps"] else "epochs"
+    return f"dl train resume={quote(str(run))} {limit}={2 * (waited or config[limit])}"

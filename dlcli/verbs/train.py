@@ -14,7 +14,7 @@ from dlcli.engine.loop import Engine
 from dlcli.engine.lora import merged
 from dlcli.engine.signals import Stop, listening
 from dlcli.engine.store import Store
-from dlcli.errors import Interrupted
+from dlcli.errors import ConfigError, Interrupted
 from dlcli.lock import held
 from dlcli.log import Log, Ticker, clock
 from dlcli.run import Run
@@ -58,10 +58,13 @@ def create(setup: Setup, overrides: Sequence[str], source: Run | None) -> Run:
 
 
 def go_on(run: Run, setup: Setup, overrides: Sequence[str]) -> dict[str, float]:
-    """Continue a run in its own folder."""
-    step = setup.engine.clock.step
-    if step >= planned(setup) and (run / "report.json").exists():
-        print(f"{run}: already finished; go on with more epochs: {longer(run, run.record['config'])}")
+    """Continue a run in its own folder. Raises ConfigError if `last` found only runs with nothing left to do."""
+    step, best = setup.engine.clock.step, setup.engine.best
+    if (best.exhausted or best.seen >= step >= planned(setup)) and (run / "report.json").exists():
+        cure = longer(run, run.record["config"], 0 if step >= planned(setup) else best.waited)
+        if setup.config["resume"] == "last":
+            raise ConfigError(f"resume=last: no run is unfinished; the newest finished one goes on longer with {cure}")
+        print(f"{run}: already finished; it goes on longer with {cure}")
         return run.read("report.json")["scores"]
     run.write("run.json", run.record | {"config": setup.config})
     return keep_learning(run, setup, overrides, resumed_at=step)
