@@ -3,7 +3,9 @@
 Nothing here imports torch or Hydra; a verb does so once its words are understood. Every error becomes a few lines.
 """
 
+import atexit
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -174,6 +176,14 @@ def main() -> None:
         if type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
             fail("out of memory: ask for less at once, such as a smaller batch or n", OutOfMemoryError.code)
         fail(f"{type(error).__name__}: {error}\na fault of dl itself; --debug shows where", 1)
+    finally:
+        atexit.register(let_go)  # the last to register is the first to be called
+
+
+def let_go() -> None:
+    """Let Ctrl-C end a process whose work is over: libraries that tidy up behind it would show a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def fail(message: str, code: int) -> None:

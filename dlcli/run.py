@@ -120,9 +120,10 @@ def runs(outputs: Path) -> list[Run]:
 
 
 def unfinished(outputs: Path) -> Run | None:
-    """Return the newest run that has a checkpoint and is not done, if there is one."""
+    """Return the newest run that has a checkpoint and is not done, or not told in a report, if there is one."""
     for run in reversed(runs(outputs)):
-        if (run / "checkpoints/manifest.jsonl").exists() and run.status.get("state") != "done":
+        done = run.status.get("state") == "done" and (run / "report.json").exists()
+        if (run / "checkpoints/manifest.jsonl").exists() and not done:
             return run
     return None
 

@@ -290,6 +290,15 @@ def test_ctrl_c_saves_and_names_the_command_that_goes_on():
     assert (newest() / "checkpoints/manifest.jsonl").exists()
 
 
+def test_ctrl_c_after_the_last_word_shows_no_traceback():
+    code = "import atexit, os, signal; from dlcli import cli; atexit.register(os.kill, os.getpid(), signal.SIGINT)"
+    command = [sys.executable, "-c", f"{code}; cli.main()", "ls", "optimizers"]
+    for wrap, expected in (([], -signal.SIGINT), (["sh", "-c", "trap '' INT; exec \"$@\"", "sh"], 0)):
+        done = subprocess.run([*wrap, *command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (expected, "")  # a shell reports 130
+        assert "adam" in done.stdout
+
+
 def test_your_own_configs_join_and_win(dl, tmp_path):
     own = tmp_path / "mine"
     (own / "optimizer").mkdir(parents=True)

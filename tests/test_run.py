@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import ConfigError, RunError, StorageError
-from dlcli.run import Run, find, runs
+from dlcli.run import Run, find, runs, unfinished
 
 RECORD = {"config": {"model": {}, "data": {}}}
 
@@ -40,6 +40,22 @@ def test_a_run_is_found_by_path_by_name_and_by_nothing():
     assert find(Path("outputs"), None).path == second.path
     with pytest.raises(RunError, match="did you mean vae-digits"):
         find(Path("outputs"), "vae-digit5")
+
+
+def test_a_run_is_finished_when_it_is_done_and_told():
+    first, second, third = (create() for _ in range(3))
+    Run.create(Path("outputs"), "dead-run", RECORD)  # it has no checkpoint to go on from
+    for run in (first, second, third):
+        run.write("status.json", {"state": "done"})
+    for run in (second, third):
+        run.write("report.json", {})
+    assert unfinished(Path("outputs")).path == first.path  # it was left between its last step and its report
+    second.write("status.json", {"state": "stopped"})
+    assert unfinished(Path("outputs")).path == second.path
+    for run in (first, second):
+        run.write("status.json", {"state": "done"})
+        run.write("report.json", {})
+    assert unfinished(Path("outputs")) is None
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", ".hidden", "", "a b", "a\nb"])

@@ -79,9 +79,11 @@ def keep_learning(run: Run, setup: Setup, overrides: Sequence[str], resumed_at: 
             announce(log, run, setup, overrides)
             seconds = learn(run, log, setup, stop)
             return finish(run, log, setup, seconds)
-    except BaseException:
-        if run.status.get("state") == "running":
-            run.write("status.json", run.status | {"state": "stopped"})
+    except BaseException as error:
+        if (told := run.status).get("state") == "running":
+            run.write("status.json", told | {"state": "stopped"})
+        if isinstance(error, KeyboardInterrupt) and "step" in told:
+            raise interruption(run, f"left at once; step {told['step']} is saved") from error
         raise
     finally:
         log.close()
@@ -140,7 +142,7 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
         log.ticker.close()
     keeper.save("done" if complete else "interrupted")
     if not complete:
-        raise interruption(run, engine.clock.step, stop)
+        raise interruption(run, f"stopped after step {engine.clock.step}; everything is saved", stop.code)
     return time.monotonic() - began
 
 
@@ -149,12 +151,10 @@ def declared(engine: Engine) -> list[str]:
     return list(dict.fromkeys(["loss", engine.best.monitor]))
 
 
-def interruption(run: Run, step: int, stop: Stop) -> Interrupted:
-    """Return the error that ends an interrupted run with the right exit code."""
-    error = Interrupted(
-        f"stopped after step {step}; everything is saved. Go on with\ndl train resume={quote(str(run))}"
-    )
-    error.code = stop.code or 130
+def interruption(run: Run, kept: str, code: int | None = None) -> Interrupted:
+    """Return the error that ends an interrupted run with the right exit code, and says what is kept."""
+    error = Interrupted(f"{kept}. Go on with\ndl train resume={quote(str(run))}")
+    error.code = code or Interrupted.code
     return error
 
 
