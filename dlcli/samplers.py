@@ -196,6 +196,15 @@ def as_text(sampler: Any) -> Text:
     return Text(**kept)
 
 
+def refuse_writing(asked: Text, answers: str) -> None:
+    """Raise ConfigError if a sampler says how to write, of a model that answers by other means."""
+    how = ("length", "temperature", "top_k", "top_p", "beam", "repetition")
+    if said := [name for name in how if getattr(asked, name) != getattr(Text, name)]:
+        values = ", ".join(f"sampler.{name}={getattr(asked, name)}" for name in said)
+        it = "it" if len(said) == 1 else "them"
+        raise ConfigError(f"{values}: {answers}, and nothing is written; leave {it} out")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture(Labelled):
     """Take a picture of the user's own, for models that restore or translate; with `spoil` it is corrupted first."""

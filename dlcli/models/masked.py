@@ -21,7 +21,7 @@ from dlcli.errors import ConfigError
 from dlcli.losses import single
 from dlcli.model import Model
 from dlcli.models.speech import Speech
-from dlcli.samplers import as_text, refuse_label
+from dlcli.samplers import as_text, refuse_label, refuse_writing
 from dlcli.text import tabled
 from dlcli.tokens import SPECIAL
 
@@ -141,10 +141,7 @@ class MaskedLanguage(Model):
         """Return a line for each <mask> of the prompt: the `n` likeliest words, with their probabilities."""
         refuse_label(sampler, self)
         asked, known = as_text(sampler), self.speech.vocabulary
-        if asked.altered or asked.beam is not None:
-            raise ConfigError(
-                "holes are filled by the likeliest words: leave out sampler.temperature, top_k, top_p, beam, repetition"
-            )
+        refuse_writing(asked, "holes are filled by the likeliest words")
         parts = asked.given().split("<mask>")
         if known is None or len(parts) < 2:
             raise ConfigError("sampler.prompt: a text with holes is needed, such as 'the <mask> of the expression'")

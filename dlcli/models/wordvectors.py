@@ -16,7 +16,7 @@ from dlcli.batch import PAD, Translations
 from dlcli.errors import ConfigError
 from dlcli.model import Clock, Model, Update
 from dlcli.models.speech import Speech
-from dlcli.samplers import as_text, refuse_label
+from dlcli.samplers import as_text, refuse_label, refuse_writing
 from dlcli.text import tabled
 
 ROOM = 2**24  # numbers that say of some tokens how they go with each other, or with all words
@@ -129,10 +129,7 @@ class WordVectors(Model):
         """Return the `n` words nearest to what the prompt makes of words: king - man + woman."""
         refuse_label(sampler, self)
         asked, known = as_text(sampler), self.speech.vocabulary
-        if asked.altered or asked.beam is not None:
-            raise ConfigError(
-                "the nearest words are told: leave out sampler.temperature, top_k, top_p, beam, repetition"
-            )
+        refuse_writing(asked, "the nearest words are told")
         if known is None or not asked.given().strip():
             raise ConfigError(
                 "sampler.prompt is empty: name a word, or words joined by + and -: dl sample sampler=text "

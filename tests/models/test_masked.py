@@ -139,6 +139,6 @@ def test_a_sample_fills_the_holes_of_a_prompt():
     assert rule.remarks(Text(prompt="a <mask> film")) == ["note: unknown to the net: film"]
     with pytest.raises(ConfigError, match=r"a text with holes is needed"):
         rule.sample(2, Text(prompt="a b"))
-    for option in ({"top_k": 3}, {"beam": 2}):
-        with pytest.raises(ConfigError, match=r"filled by the likeliest words: leave out"):
+    for option in ({"top_k": 3}, {"beam": 2}, {"length": 5}):
+        with pytest.raises(ConfigError, match=r"holes are filled by the likeliest words, .*; leave it out$"):
             rule.sample(2, Text(prompt="a <mask>", **option))

@@ -251,7 +251,8 @@ def test_king_less_man_and_woman_is_queen():
         (Text(prompt="kin"), "did you mean king"),
         (Text(prompt="<unk>"), "is not among the 10 words"),
         (Text(prompt="king queen"), "joined by"),
-        (Text(prompt="king", temperature=0.5), "leave out sampler.temperature"),
+        (Text(prompt="king", temperature=0.5), "^sampler.temperature=0.5: .*; leave it out$"),
+        (Text(prompt="king", length=299), "^sampler.length=299: the nearest words are told"),
         (Text(prompt="king", label="a"), "sampler.label"),
     ],
 )
@@ -335,6 +336,9 @@ def test_vectors_are_trained_asked_and_handed_on(dl):
     assert dl("train", "model=skipgram", "epochs=2", "name=words")[0] == 0
     (run,) = Path("outputs").glob("words-*/*")
     assert dl("sample", str(run), "sampler=text", "sampler.prompt=The", "n=4")[0] == 0
+    code, _, err = dl("sample", str(run), "sampler=text", "sampler.prompt=The", "sampler.length=4", "sampler.beam=2")
+    said = "sampler.length=4, sampler.beam=2: the nearest words are told, and nothing is written; leave them out"
+    assert (code, err) == (2, f"dl: {said}\n")
     Path("questions.txt").write_text(": articles\nA the a the\n: unknown\nxyzzy a b c\n", encoding="utf-8")
     code, out, _ = dl("eval", str(run), "analogies=questions.txt")
     assert (code, "articles" in out) == (0, True)
