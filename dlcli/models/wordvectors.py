@@ -20,6 +20,7 @@ from dlcli.samplers import as_text, refuse_label, refuse_writing
 from dlcli.text import tabled
 
 ROOM = 2**24  # numbers that say of some tokens how they go with each other, or with all words
+LEAST = 1e-9  # weight by which costs are divided: texts without pairs then cost nothing
 OFTEN, SHOWN, BESIDE = 200, 20, 6  # frequent words, how many of them are shown, and their neighbours
 
 
@@ -87,7 +88,7 @@ class WordVectors(Model):
 
     def loss(self, batch: Any) -> Tensor:
         costs, counted = self.pairs(words(batch))
-        return costs.sum() / counted.sum().clamp(min=1)
+        return costs.sum() / counted.sum().clamp(min=LEAST)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         self.begin(clock)
@@ -99,11 +100,11 @@ class WordVectors(Model):
         at_once = ROOM // (x.shape[1] * max(x.shape[1], len(self.seen)))  # texts
         parts = [self.pairs(rows) for rows in x.split(max(1, at_once))]
         costs, counted = (torch.cat(column) for column in zip(*parts, strict=True))
-        return {"loss": costs / counted.clamp(min=1e-9), "costs": costs, "counted": counted}
+        return {"loss": costs / counted.clamp(min=LEAST), "costs": costs, "counted": counted}
 
     def score(self, measured: dict[str, Tensor]) -> dict[str, float]:
         costs, counted = (measured[name].double().sum() for name in ("costs", "counted"))
-        return {"loss": (costs / counted.clamp(min=1e-9)).item()}
+        return {"loss": (costs / counted.clamp(min=LEAST)).item()}
 
     def show(self, batch: Any) -> dict[str, Tensor | str]:
         """Return a table of frequent words, evenly spread, and those nearest to them."""

@@ -177,6 +177,16 @@ def test_a_text_without_pairs_costs_nothing(kind):
         assert model.score(model.measure(Tokens(x, x))) == {"loss": 0.0}
 
 
+@pytest.mark.parametrize(("kind", "options"), [(SkipGram, {"subsample": 1e-4}), (Cbow, {}), (Glove, {"most": 1e4})])
+def test_a_batch_that_counts_for_less_than_one_pair_is_trained_by_what_is_measured(kind, options):
+    model = rule(kind, **options).eval()
+    list(model.updates(Tokens(X, X), Clock(0, 10)))
+    x = X[:, :2]
+    assert 0 < model.pairs(x)[1].sum() < 1
+    measured = model.score(model.measure(Tokens(x, x)))["loss"]
+    assert model.loss(Tokens(x, x)).item() == pytest.approx(measured, rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", [SkipGram, Cbow, Glove])
 def test_a_split_is_scored_alike_in_pieces_of_any_size(kind, monkeypatch):
     model = rule(kind).eval()
