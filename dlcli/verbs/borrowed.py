@@ -27,11 +27,13 @@ def agreed(config: Any, overrides: Sequence[str]) -> list[str]:
     source = plain(config.data).get("source")
     if not isinstance(source, dict):
         return []
-    facts = VOCABULARIES[:1] if source.get("joint") else VOCABULARIES
-    for fact in facts:
+    if source.get("joint") and (other := source.get("source_vocabulary")):
+        one = f"{SOURCE}joint=true gives both sides one vocabulary, which {SOURCE}vocabulary names"
+        raise ConfigError(f"{SOURCE}source_vocabulary={printable(str(other))}: {one}; leave one of the two out")
+    for fact in VOCABULARIES:
         if source.get(fact):
             config.data.source[fact] = source[fact] = located(str(source[fact]), config.paths)
-    taken = {fact: str(source[fact]) for fact in facts if source.get(fact)}
+    taken = {fact: str(source[fact]) for fact in VOCABULARIES if source.get(fact)}
     half = len(taken) == 1 and "source_vocabulary" in source and not source.get("joint")
     given = {parse(word).key_or_group for word in overrides}
     notes = []

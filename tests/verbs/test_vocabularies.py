@@ -159,6 +159,28 @@ def test_of_pairs_the_values_may_be_meant_for_the_side_that_is_learned(asked):
             asked(word, **sides | more)
 
 
+def test_one_vocabulary_for_both_sides_takes_none_for_one_of_them(asked, dl, tmp_path):
+    asked(joint=True, source_vocabulary=None)
+    for more in ({"vocabulary": None}, {}):
+        with pytest.raises(ConfigError, match=r"^data\.source\.source_vocabulary=run: data\.source\.joint=true gives"):
+            asked(joint=True, source_vocabulary="run", **more)
+    (tmp_path / "a.txt").write_text("".join(f"word{n % 7}\ta word{n % 5}\n" for n in range(40)))
+    words = (
+        "train",
+        "model=seq2seq",
+        "data=parallel",
+        "data.source.path=a.txt",
+        "data.source.joint=true",
+        "max_steps=1",
+    )
+    assert dl(*words)[0] == 0
+    run = next(iter(tmp_path.glob("outputs/*/*/run.json"))).parent
+    code, _, err = dl(*words, f"data.source.source_vocabulary={run}")
+    assert (code, err.count("\n"), "leave one of the two out" in err) == (2, 1, True)
+    assert dl("eval", str(run))[0] == 0  # a run holds the vocabulary of both sides
+    assert dl(*words, f"data.source.vocabulary={run}")[0] == 0
+
+
 def test_other_tokens_than_asked_for_are_told_before_the_run_is_made(dl, undrawn, tmp_path):
     table(tmp_path, "word")
     words = ("train", "model=text_sum", "data=lines", "data.source.path=a.csv", "max_steps=2", "batch=8")
