@@ -13,6 +13,7 @@ from typing import Any
 
 from dlcli.engine.loop import Engine
 from dlcli.errors import ConfigError, DivergedError
+from dlcli.verbs.borrowed import agreed
 from dlcli.verbs.common import writable
 from dlcli.verbs.prepare import Setup, prepare
 
@@ -60,8 +61,10 @@ class Curve:
         return self.rates[slopes.index(min(slopes)) + span // 2]
 
 
-def find_rate(config: Any) -> float:
+def find_rate(config: Any, overrides: Sequence[str]) -> float:
     """Run the test for a composed config, draw the curve, print the rate to take and return it."""
+    for note in agreed(config, overrides):
+        print(note)
     setup = prepare(config)
     curve = rise(setup)
     rate = curve.steepest()

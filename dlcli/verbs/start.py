@@ -26,6 +26,10 @@ def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_
         raise ConfigError(f"{own[0]}: Hydra's own keys steer sweeps; add -m")
     if multirun and config.find_lr:
         raise ConfigError("find_lr=true: one model at a time, without -m")
+    if config.resume and config.find_lr:
+        raise ConfigError(
+            f"resume={config.resume}: find_lr=true tests a new model, not a run; leave one of the two out"
+        )
     jobs = planned(config, overrides) if multirun else [list(overrides)]
     if dry_run or config.dry_run:
         dry(config, jobs)
@@ -34,7 +38,7 @@ def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_
     elif config.find_lr:
         from dlcli.verbs.rate import find_rate
 
-        find_rate(config)
+        find_rate(config, overrides)
     else:
         from dlcli.verbs.train import train
 

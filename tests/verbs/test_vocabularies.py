@@ -181,6 +181,20 @@ def test_one_vocabulary_for_both_sides_takes_none_for_one_of_them(asked, dl, tmp
     assert dl(*words, f"data.source.vocabulary={run}")[0] == 0
 
 
+def test_the_rate_is_sought_with_the_tokens_that_a_training_would_have(dl, undrawn, tmp_path):
+    table(tmp_path, "word")
+    words = ("train", "model=text_sum", "data=lines", "data.source.path=a.csv", "max_steps=2", "batch=8")
+    assert dl(*words, "data.source.level=characters", "data.source.lower=false", "name=letters")[0] == 0
+    seek = (*words[:-2], "max_steps=40", "batch=8", "find_lr=true")
+    code, out, err = dl(*seek, "data.source.vocabulary=letters")
+    assert code == 0, err
+    assert "has level=characters, lower=false, not level=words, lower=true" in out
+    code, _, err = dl(*seek, "data.source.vocabulary=letters", "++data.source.level=words")
+    assert (code, "data.source.level=words: data.source.vocabulary=" in err) == (2, True)
+    code, _, err = dl("train", "resume", "find_lr=true")
+    assert (code, err) == (2, "dl: resume=last: find_lr=true tests a new model, not a run; leave one of the two out\n")
+
+
 def test_other_tokens_than_asked_for_are_told_before_the_run_is_made(dl, undrawn, tmp_path):
     table(tmp_path, "word")
     words = ("train", "model=text_sum", "data=lines", "data.source.path=a.csv", "max_steps=2", "batch=8")
