@@ -75,7 +75,10 @@ class UNet(nn.Module):
             details.append(x)
         x = self.dropout(details.pop())
         for lift, up in zip(self.lift, self.up, strict=True):
-            x, detail = lift(x), details.pop()
-            x, detail = (fit(x, detail), detail) if self.same else (x, fit(detail, x))
-            x = up(torch.cat([detail, x], 1))
+            x = up(self.beside(details.pop(), lift(x)))
         return self.head(x)
+
+    def beside(self, detail: Tensor, x: Tensor) -> Tensor:
+        """Return the details of a level before the maps that came up to it; apart, they may go from memory."""
+        x, detail = (fit(x, detail), detail) if self.same else (x, fit(detail, x))
+        return torch.cat([detail, x], 1)

@@ -1,5 +1,6 @@
 """U-Net: the paper's shapes and weights, any size, and that it learns a mask."""
 
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -56,6 +57,17 @@ def test_details_are_cut_around_the_middle():
     x = torch.arange(36.0).view(1, 1, 6, 6)
     assert torch.equal(fit(x, torch.zeros(1, 1, 2, 4)), x[..., 2:4, 1:5])
     assert fit(x, torch.zeros(1, 1, 8, 7))[0, 0, 1:7, 0:6].equal(x[0, 0])
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_maps_that_were_joined_take_no_memory_while_the_next_are_made(padding):
+    net, maps = UNet(picture=picture(64, 64), classes=2, width=4, depth=2, padding=padding), []
+    for layer in (net.down[0], net.lift[-1]):
+        layer.register_forward_hook(lambda layer, given, x: maps.append(weakref.ref(x)))
+    net.up[-1].register_forward_pre_hook(lambda layer, given: maps.append([one() for one in maps]))
+    with torch.no_grad():
+        net(torch.zeros(1, 1, 64, 64))
+    assert maps[2] == [None, None]
 
 
 def test_it_learns_to_mark_bright_spots():
