@@ -22,6 +22,7 @@ from dlcli.models.vae import require_probabilities
 from dlcli.samplers import as_picture
 
 ROW = 8  # pictures
+LARGEST = 2**24  # pixels of a picture that is restored in one piece: 6 GB in a U-Net
 
 
 class Pass(NamedTuple):
@@ -76,6 +77,12 @@ class Rebuilding(Model):
         x, spoil = as_picture(sampler, self)
         x = x.to(next(self.parameters()).device)
         given = self.corrupted(fitting(self.corruption, x)) if spoil else formed(self.corruption, x)
+        height, width = given.shape[-2:]
+        if height * width > LARGEST:
+            raise ConfigError(
+                f"sampler.file: the picture would have {height:,} by {width:,} pixels, and at most {LARGEST:,} are "
+                "made in one piece: cut it into parts"
+            )
         return torch.cat([given, self.rebuild(given).clamp(0, 1)])
 
     def bound(self, output: Tensor) -> Tensor:

@@ -108,6 +108,14 @@ class Brighter(torch.nn.Module):
         return torch.nn.functional.pad(x + self.shift, (0, 2, 0, -1))
 
 
+def test_a_picture_that_would_become_too_large_is_refused(monkeypatch):
+    model = Restorer(net=torch.nn.Conv2d(3, 3, 1), corruption=Coarse(factor=4))
+    monkeypatch.setattr("dlcli.models.rebuilding.LARGEST", 16 * 6 * 8)
+    assert model.sample(1, Picture(file="", spoil=False, pixels=torch.rand(1, 3, 6, 8))).shape == (2, 3, 24, 32)
+    with pytest.raises(ConfigError, match=r"24 by 36 pixels, and at most 768 are made in one piece"):
+        model.sample(1, Picture(file="", spoil=False, pixels=torch.rand(1, 3, 6, 9)))
+
+
 def test_what_is_translated_goes_there_and_not_back():
     nets = {
         "there": Brighter(0.25),
