@@ -53,6 +53,7 @@ class SVM(Classifier):
             raise ConfigError(f"cost={cost}, sweeps={sweeps}: cost is above 0, sweeps at least 1")
         self.cost, self.sweeps = cost, sweeps
         self.shape: Sequence[int] = ()  # of one example, known once some were measured
+        self.begun = False
         room = len(self.net.beta)
         self.register_buffer("truth", torch.zeros(room, dtype=torch.long))
         self.register_buffer("order", torch.arange(room))
@@ -64,16 +65,20 @@ class SVM(Classifier):
     @torch.no_grad()
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         with torch.autocast(batch.x.device.type, enabled=False):
-            rows = self.keep(batch, anew=clock.step == 0) if clock.epoch == 0 else self.block(batch.size)
-            self.ascend(rows)
+            self.begin(clock)
+            self.ascend(self.keep(batch) if clock.epoch == 0 else self.block(batch.size))
         return iter(())
 
-    def keep(self, batch: Any, anew: bool) -> Tensor:
-        """Keep a batch, the first `anew`: in the place of what `init_from` brought along. Return its rows."""
-        y = one_class(batch.y)
-        if anew:
+    def begin(self, clock: Clock) -> None:
+        """Forget, before the first piece of the first batch, the examples that `init_from` brought along."""
+        if not (clock.step or self.begun):
             self.net.beta.zero_()
             self.net.count.zero_()
+        self.begun = True
+
+    def keep(self, batch: Any) -> Tensor:
+        """Keep a batch, and return its rows."""
+        y = one_class(batch.y)
         rows = self.net.keep(batch.x.float())
         self.truth[rows] = y
         self.place.copy_(self.net.count)
