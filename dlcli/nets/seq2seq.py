@@ -63,13 +63,16 @@ class Source(NamedTuple):
 
 
 class Seq2Seq(nn.Module):
-    """Encoder and decoder of `depth` layers; `attention` says what the decoder reads of the source."""
+    """Encoder and decoder of `depth` layers; `attention` says what the decoder reads of the source.
+
+    Without `source_vocab` both languages have one vocabulary, and a token one vector.
+    """
 
     def __init__(
         self,
         *,
         vocab: int,
-        source_vocab: int,
+        source_vocab: int | None = None,
         width: int,
         depth: int = 1,
         cell: str = "gru",
@@ -81,7 +84,8 @@ class Seq2Seq(nn.Module):
         memory = width * (1 + bidirectional)
         self.score = choose("attention", attention, ATTENTION)(width)
         self.reads = attention != "none"
-        self.reading, self.embedding = embedding(source_vocab, width), embedding(vocab, width)
+        self.reading = None if source_vocab is None else embedding(source_vocab, width)
+        self.embedding = embedding(vocab, width)
         both: dict[str, Any] = {"cell": cell, "width": width, "depth": depth, "dropout": dropout}
         self.encoder = Recurrent(inputs=width, bidirectional=bidirectional, **both)
         self.decoder = Recurrent(inputs=width + memory * self.reads, **both)
@@ -94,8 +98,9 @@ class Seq2Seq(nn.Module):
         """Read the source."""
         mask = real(x)
         lengths = mask.sum(1)
+        table = self.embedding if self.reading is None else self.reading
         way = None if self.bridge else backwards(lengths, x.shape[1])
-        outputs, state = self.encoder(self.dropout(self.reading(x if way is None else x.gather(1, way))), None, lengths)
+        outputs, state = self.encoder(self.dropout(table(x if way is None else x.gather(1, way))), None, lengths)
         end = self.encoder.last(state)
         if way is not None:
             outputs = outputs.gather(1, way[..., None].expand_as(outputs))

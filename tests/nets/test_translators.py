@@ -36,6 +36,7 @@ NETS = {
     "cosine": lambda: recurrent(attention="cosine"),
     "mlp": lambda: recurrent(attention="mlp"),
     "lecture's gru": lambda: recurrent(cell="gru_lecture"),
+    "one vocabulary": lambda: recurrent(vocab=10, source_vocab=None),
     "transformer": lambda: transformer(),
     "transformer, pre": lambda: transformer(norm="pre"),
     "transformer, one vocabulary": lambda: transformer(vocab=10, source_vocab=None),
