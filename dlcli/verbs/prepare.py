@@ -1,5 +1,7 @@
 """From a valid config to everything that a training needs."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import fields
 from math import prod
 from pathlib import Path
@@ -27,6 +29,7 @@ from dlcli.verbs import vectors
 from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, stated, trained
 
 AT_ONCE = 2_000_000  # pixels that are scored at once
+STEERING = ("optimizer", "schedule", "clip", "clip_value", "l1", "max_norm")  # keys that reach the players alone
 SAMPLED = 2000  # training examples scored beside as many of the validation split, for the two learning curves
 
 
@@ -67,6 +70,13 @@ def prepare(config: Any) -> Setup:
         for child in model.children():
             child.compile()
     return Setup(values, splits, choice, engine, train_set, valid_set, sampled, source, taken)
+
+
+def idle(engine: Engine, overrides: Sequence[str]) -> list[str]:
+    """Warn of settings for an optimizer where the model learns without one."""
+    given = [word for word in overrides if re.split(r"[.=]", word.lstrip("+~"))[0] in STEERING]
+    rule = type(engine.model).__name__
+    return [] if engine.players or not given else [f"{' '.join(given)}: no effect; {rule} learns without an optimizer"]
 
 
 def require_facts(config: Any) -> None:

@@ -23,7 +23,7 @@ from dlcli.verbs.borrowed import agreed
 from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
 from dlcli.verbs.onward import longer, next_commands
-from dlcli.verbs.prepare import Setup, prepare
+from dlcli.verbs.prepare import Setup, idle, prepare
 from dlcli.verbs.see import gradient_norms
 
 
@@ -109,7 +109,7 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     learning = sum(p.numel() for p in engine.model.parameters() if p.requires_grad)
     if learning < weights:
         log.say(f"learn    {learning:,} of {weights:,} weights ({100 * learning / weights:.1f} %); the others stay")
-    for note in [*engine.precision.notes(), *engine.model.notes()]:
+    for note in [*idle(engine, overrides), *engine.precision.notes(), *engine.model.notes()]:
         log.say(f"warning  {note}")
     if setup.source:
         log.say(f"init     from {setup.source}: {setup.taken}")

@@ -91,4 +91,11 @@ def test_a_run_takes_no_step_and_samples(dl, undrawn):
     code, out, err = dl("train", "model=pca", "data=digits8", "model.latent=20", "batch=100")
     assert code == 0, err
     assert "players: none" in out
+    assert "no effect" not in out
     assert dl("sample", "n=9")[0] == 0
+
+
+def test_settings_of_an_optimizer_that_nobody_has_are_told(dl, undrawn):
+    out = dl("train", "model=pca", "data=digits8", "model.latent=9", "optimizer=sgd", "optimizer.lr=0.1")[1]
+    assert "warning  optimizer=sgd optimizer.lr=0.1: no effect; PCA learns without an optimizer" in out
+    assert "no effect" not in dl("train", "model=softmax", "data=digits8", "optimizer.lr=0.1", "epochs=1")[1]
