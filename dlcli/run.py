@@ -89,6 +89,10 @@ class Run:
         """State, position and best score; empty before the first checkpoint."""
         return self.read("status.json") if (self / "status.json").exists() else {}
 
+    def reported(self, steps: int) -> bool:
+        """Tell whether the report is that of a training of so many steps; former versions wrote none down."""
+        return (self / "report.json").exists() and self.read("report.json").get("steps", steps) == steps
+
     @property
     def at(self) -> int:
         """The step of the best score; 0 where the folder tells none that there can be."""
@@ -122,7 +126,7 @@ def runs(outputs: Path) -> list[Run]:
 def unfinished(outputs: Path) -> Run | None:
     """Return the newest run that has a checkpoint and is not done, or not told in a report, if there is one."""
     for run in reversed(runs(outputs)):
-        done = run.status.get("state") == "done" and (run / "report.json").exists()
+        done = (now := run.status).get("state") == "done" and run.reported(now.get("step", 0))
         if (run / "checkpoints/manifest.jsonl").exists() and not done:
             return run
     return None

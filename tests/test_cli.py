@@ -377,6 +377,12 @@ def test_resume_without_a_run_to_finish_names_the_newest_and_the_way_on(dl):
     assert before == {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()}
     assert dl("train", "resume", "epochs=2")[0] == 0
     assert (newest(), json.loads((run / "status.json").read_text())["epoch"]) == (run, 2)
+    told, report = (run / "report.json").read_text(), run / "report.json"
+    report.write_bytes(before[report])  # as if it had been killed between its last checkpoint and its new report
+    assert dl("train", "resume")[0] == 0
+    assert (
+        json.loads(report.read_text())["scores"] == json.loads(told)["scores"] != json.loads(before[report])["scores"]
+    )
 
 
 def test_a_run_whose_patience_has_run_out_is_finished_too(dl):

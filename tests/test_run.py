@@ -56,6 +56,11 @@ def test_a_run_is_finished_when_it_is_done_and_told():
         run.write("status.json", {"state": "done"})
         run.write("report.json", {})
     assert unfinished(Path("outputs")) is None
+    third.write("status.json", {"state": "done", "step": 9})
+    third.write("report.json", {"steps": 5})
+    assert unfinished(Path("outputs")).path == third.path  # it went on, and its report is the one from before
+    third.write("report.json", {"steps": 9})
+    assert unfinished(Path("outputs")) is None
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", ".hidden", "", "a b", "a\nb"])

@@ -60,7 +60,7 @@ def create(setup: Setup, overrides: Sequence[str], source: Run | None) -> Run:
 def go_on(run: Run, setup: Setup, overrides: Sequence[str]) -> dict[str, float]:
     """Continue a run in its own folder. Raises ConfigError if `last` found only runs with nothing left to do."""
     step, best = setup.engine.clock.step, setup.engine.best
-    if (best.exhausted or best.seen >= step >= planned(setup)) and (run / "report.json").exists():
+    if (best.exhausted or best.seen >= step >= planned(setup)) and run.reported(step):
         cure = longer(run, run.record["config"], 0 if step >= planned(setup) else best.waited)
         if setup.config["resume"] == "last":
             raise ConfigError(f"resume=last: no run is unfinished; the newest finished one goes on longer with {cure}")
@@ -203,9 +203,8 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
     log.figures("valid", figures, engine.best.step)
     log.scalars({f"final/{name}": scores[name] for name in declared(engine) if name in scores}, engine.clock.step)
     numbers = {name: value for name, value in report.items() if name not in figures}
-    run.write(
-        "report.json", {"split": "valid", "step": engine.best.step, "seconds": seconds, "scores": scores, **numbers}
-    )
+    place = {"split": "valid", "step": engine.best.step, "steps": engine.clock.step, "seconds": seconds}
+    run.write("report.json", {**place, "scores": scores, **numbers})
     log.say(f"done     {engine.clock.step} steps in {clock(seconds)}")
     log.say(f"best     step {engine.best.step}: {brief(scores, engine.best.monitor)}")
     if missed := engine.model.ahead(engine.clock):
