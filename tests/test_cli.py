@@ -520,6 +520,21 @@ def test_lists_and_shows(dl):
         assert "total" in dl("show", f"model={family}")[1]
 
 
+def test_sizes_are_those_of_the_data_that_a_training_would_have(dl, monkeypatch):
+    monkeypatch.setenv("DL_OFFLINE", "0")  # and whatever it becomes, taken back
+    total = {}
+    for words in ((), ("data.source.level=words", "data.source.size=500")):
+        out = dl("show", "model=gpt", "data=topics", *words)[1]
+        total[len(words)] = int(re.search(r"total +([\d,]+)", out)[1].replace(",", ""))
+        assert "warning" not in out
+    assert total[2] - total[0] == (500 - 96) * 128  # rows of the embedding
+    code, out, _ = dl("show", "model=softmax", "data=mnist", "data.source.valid=100", "paths.data=nowhere")
+    assert (code, "7,850" in out) == (0, True)
+    assert (
+        "warning  sizes are those of data=mnist as it comes, since it was not loaded:\n4 of 4 files are missing" in out
+    )
+
+
 def test_help_shows_groups_and_keys(dl):
     code, out, _ = dl("train", "--help")
     assert code == 0

@@ -1,6 +1,7 @@
 """`dl show`: a composed config with the origin of each value, and the layers of its model."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from dlcli.config import paths
 from dlcli.config.check import check, flatten
 from dlcli.config.compose import loader
+from dlcli.errors import DataError
 
 
 def show(overrides: list[str], config_dir: Path | None) -> None:
@@ -17,15 +19,39 @@ def show(overrides: list[str], config_dir: Path | None) -> None:
     paths.use(config_dir)
     config = check("train", overrides)
     console = Console(highlight=False, markup=False)
+    origin = origins(overrides)
+    guessed = look_up(config) if any(altered(key, file) for key, file in origin.items()) else ""
     table = Table(box=None)
     for heading in ("key", "value", "from"):
         table.add_column(heading, overflow="fold")
-    origin = origins(overrides)
     for key, value in flatten(config):
         if not isinstance(value, dict) or not value:
             table.add_row(key, json.dumps(value), origin.get(key, ""))
     console.print(table)
     console.print(layer_table(config))
+    if guessed:
+        console.print(guessed)
+
+
+def altered(key: str, file: str) -> bool:
+    """Tell whether a key says how data are read, and other than their own file does."""
+    return key.startswith("data.source.") and not file.startswith("data/")
+
+
+def look_up(config: Any) -> str:
+    """Put the facts of the data into a config, as they are once loaded; where they are not at hand, say so."""
+    from omegaconf import open_dict
+
+    from dlcli.verbs.common import load_data, plain, stated
+
+    os.environ["DL_OFFLINE"] = "1"  # who looks has not asked for a download
+    try:
+        splits = load_data(plain(config.data), config.paths.data, config.plugins)
+    except DataError as error:
+        return f"warning  sizes are those of data={config.data.name} as it comes, since it was not loaded:\n{error}"
+    with open_dict(config):
+        config.data.update(stated(splits.facts))
+    return ""
 
 
 def origins(overrides: list[str]) -> dict[str, str]:
