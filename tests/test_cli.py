@@ -1,6 +1,7 @@
 """The command line as people use and misuse it: every error printed once, with its exit code."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -521,7 +522,7 @@ def test_lists_and_shows(dl):
 
 
 def test_sizes_are_those_of_the_data_that_a_training_would_have(dl, monkeypatch):
-    monkeypatch.setenv("DL_OFFLINE", "0")  # and whatever it becomes, taken back
+    monkeypatch.setenv("DL_OFFLINE", "0")
     total = {}
     for words in ((), ("data.source.level=words", "data.source.size=500")):
         out = dl("show", "model=gpt", "data=topics", *words)[1]
@@ -533,6 +534,7 @@ def test_sizes_are_those_of_the_data_that_a_training_would_have(dl, monkeypatch)
     assert (
         "warning  sizes are those of data=mnist as it comes, since it was not loaded:\n4 of 4 files are missing" in out
     )
+    assert os.environ["DL_OFFLINE"] == "0"  # forbidden only while it looked
 
 
 def test_help_shows_groups_and_keys(dl):

@@ -42,6 +42,17 @@ def fetch(urls: Sequence[str], path: Path, *, size: int, sha256: str, timeout: f
     raise DataError("\n".join(faults))
 
 
+@contextmanager
+def offline() -> Iterator[None]:
+    """Forbid to fetch for a while."""
+    before = os.environ.get("DL_OFFLINE", "")
+    os.environ["DL_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["DL_OFFLINE"] = before
+
+
 def _from_mirror(url: str, path: Path, size: int, sha256: str, timeout: float) -> str:
     """Try one mirror as long as it makes progress; return what went wrong at last, nothing on success."""
     part = path.with_name(path.name + ".part")

@@ -62,6 +62,11 @@ class Seq2Seq(Model):
             raise ConfigError(f"teacher={list(teacher)}: shares in [0, 1] at the start and the end, such as [1.0, 0.5]")
         if beam < 1:
             raise ConfigError(f"beam={beam}: at least 1 beginning must be kept; beam=1 takes the likeliest token")
+        if net.reading is None and vocabulary != source_vocabulary:
+            raise ConfigError(
+                "model.net.source_vocab=null: source and target have vocabularies of their own, and a net with one "
+                "table of vectors would mix them up; use data.source.joint=true, or leave model.net.source_vocab alone"
+            )
         self.net, self.context, self.source_context = net, context, source_context
         self.target, self.source = Speech(vocabulary), Speech(source_vocabulary)
         self.smoothing, self.teacher, self.beam, self.penalty = smoothing, tuple(teacher), beam, penalty

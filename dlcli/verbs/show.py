@@ -1,7 +1,6 @@
 """`dl show`: a composed config with the origin of each value, and the layers of its model."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,12 @@ def look_up(config: Any) -> str:
     """Put the facts of the data into a config, as they are once loaded; where they are not at hand, say so."""
     from omegaconf import open_dict
 
+    from dlcli.data.fetch import offline
     from dlcli.verbs.common import load_data, plain, stated
 
-    os.environ["DL_OFFLINE"] = "1"  # who looks has not asked for a download
     try:
-        splits = load_data(plain(config.data), config.paths.data, config.plugins)
+        with offline():  # who looks has not asked for a download
+            splits = load_data(plain(config.data), config.paths.data, config.plugins)
     except DataError as error:
         return f"warning  sizes are those of data={config.data.name} as it comes, since it was not loaded:\n{error}"
     with open_dict(config):

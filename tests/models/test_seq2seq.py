@@ -207,6 +207,8 @@ def test_shares_and_widths_out_of_range_are_refused():
             rule(teacher=teacher)
     with pytest.raises(ConfigError, match="beam=0: at least 1"):
         rule(beam=0)
+    with pytest.raises(ConfigError, match=r"source_vocab=null: source and target have vocabularies of their own"):
+        rule(net=Recurrent(vocab=COUNT, width=16), source_vocabulary=None)
 
 
 def reversals(count: int) -> Translations:
