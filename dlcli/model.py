@@ -35,6 +35,7 @@ class Clock(NamedTuple):
     step: int
     steps: int
     epoch: int = 0
+    share: float = 1.0  # of the examples of the batch in step that the rule is given (accumulate)
 
     @property
     def progress(self) -> float:
@@ -56,6 +57,7 @@ class Model(nn.Module):
     usual = 64  # examples that `dl sample` draws unless told how many
     asks = ""  # what `dl sample` must be told besides the run
     rising = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})  # scores that are better when higher
+    local = frozenset[str]()  # buffers and modules about the data of this run: `init_from` leaves them as they are
 
     def players(self) -> dict[str, Iterable]:
         """Name what has an optimizer of its own: parameters, or parameter groups as torch takes them."""
@@ -68,6 +70,10 @@ class Model(nn.Module):
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         """Yield one `Update` for each optimizer step; code after a yield runs after that step."""
         yield Update(self.loss(batch))
+
+    def counts(self, batch: Any) -> Tensor | int:
+        """Return of how many values the loss of a batch is the mean: one for each example, or for each token."""
+        return batch.size
 
     def notes(self) -> list[str]:
         """Say before the first step what may go wrong with the chosen values, and the cure, one line each."""

@@ -373,7 +373,7 @@ def test_resume_without_a_run_to_finish_names_the_newest_and_the_way_on(dl):
     before = {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()}
     for words in (("resume",), ("resume=last",), ("resume", "epochs=1")):
         code, _, err = dl("train", *words)
-        said = "no run is unfinished; the newest finished one goes on longer with dl train"
+        said = f"no run is unfinished; of the newest finished one, {run}: it goes on longer with dl train"
         assert (code, err) == (2, f"dl: resume=last: {said} resume={run} epochs=2\n")
     assert before == {path: path.read_bytes() for path in Path("outputs").rglob("*") if path.is_file()}
     assert dl("train", "resume", "epochs=2")[0] == 0
@@ -384,6 +384,28 @@ def test_resume_without_a_run_to_finish_names_the_newest_and_the_way_on(dl):
     assert (
         json.loads(report.read_text())["scores"] == json.loads(told)["scores"] != json.loads(before[report])["scores"]
     )
+
+
+def test_another_length_leaves_out_no_stage_and_repeats_none(dl):
+    words = ("train", "model=dbn", "limit=0.1", "limit_valid=0.1")
+    assert dl(*words, "epochs=8", "max_time=1e-6")[0] == 0  # one step of the first stage
+    run = newest()
+    code, _, err = dl("train", f"resume={run}", "epochs=12", "max_time=null")
+    assert code == 0, err
+    code, out, _ = dl("train", f"resume={run}")
+    assert (code, "its stages are over, and more of them take a new run" in out) == (0, True)
+    before = (run / "run.json").read_bytes()
+    code, _, err = dl("train", f"resume={run}", "epochs=24")
+    assert (code, "they would be another stage" in err, err.count("\n")) == (2, True, 1)
+    assert before == (run / "run.json").read_bytes()
+
+
+def test_a_fork_without_anything_to_do_is_refused(dl):
+    assert dl("train", *QUICK, "max_steps=3")[0] == 0
+    runs = {*Path("outputs").glob("*/*")}
+    code, _, err = dl("train", f"resume={newest()}", "fork=true", "optimizer.lr=0.1", "max_steps=2")
+    assert (code, err) == (2, "dl: fork=true: 3 steps are done, of 2; raise epochs or max_steps\n")
+    assert runs == {*Path("outputs").glob("*/*")}
 
 
 def test_a_run_whose_patience_has_run_out_is_finished_too(dl):

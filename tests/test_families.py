@@ -23,6 +23,11 @@ LONG = {"perceptron": 8, "mlp_multilabel": 8, "dbn_joint": 12, "distilled": 12}
 SOLVED = {"pca"}  # in closed form: later epochs change nothing
 SMALL_ENCODER = ("optimizer.lr=0.003", "model.net.encoder.depth=1", "model.net.encoder.width=32")
 UNDER_ATTACK = ("data=digits8", "optimizer.lr=0.003")
+BETTER_WHEN_HIGHER = {
+    *("accuracy", "label_accuracy", "next_accuracy", "robust_accuracy", "teacher_accuracy", "precision", "recall"),
+    *("f1", "auc", "r2", "dice", "iou", "psnr", "ssim", "gain", "greedy_bleu", "greedy_exact", "pseudo_likelihood"),
+    *("category_read", "purity", "recognized"),
+}
 QUICK = {  # smaller nets for the tests alone
     "vae": ("model.encoder.widths=[64]", "model.decoder.widths=[64]", "model.importance=5"),
     "vae_conv": ("limit=0.3", "model.importance=5"),
@@ -88,7 +93,10 @@ def test_every_family_trains_and_gets_better_on_its_embedded_data(dl, family):
     assert len(curve) == epochs
     better = (curve[-1] < curve[0]) is not status["rising"] or family in SOLVED
     assert max(curve) >= CHANCE.get(family, 0.5) if status["monitor"] == "accuracy" else better, curve
-    assert isinstance(revive(Run(run), "best", torch.device("cpu")), Model)
+    model = revive(Run(run), "best", torch.device("cpu"))
+    assert isinstance(model, Model)
+    scores = {name.removeprefix("valid/") for _, name, _ in rows if name.startswith("valid/")}
+    assert scores & BETTER_WHEN_HIGHER == scores & model.rising
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dlcli.engine.average import averaging
 from dlcli.engine.freezing import freeze
-from dlcli.engine.pieces import cut, out_of_memory
+from dlcli.engine.pieces import cut, least, out_of_memory, shares
 from dlcli.engine.player import Player, players
 from dlcli.engine.precision import Precision
 from dlcli.engine.scoring import Halted, measure
@@ -68,7 +68,8 @@ class Engine:
         monitor = settings.monitor or model.monitor
         self.best = Best(monitor, monitor in model.rising, settings.patience)
         self.best_weights: dict[str, Tensor] = {}
-        self.clock, self.position, self.pieces = Clock(0, 1), 0, settings.accumulate
+        self.clock, self.position = Clock(0, 1), 0
+        self.pieces, self.least = settings.accumulate, least(model)
         self.traces = Trace()
 
     def fit(
@@ -141,20 +142,21 @@ class Engine:
 
     def take_steps(self, batch: Any) -> None:
         """Run the rule on every piece of the batch in step: their i-th yields share one optimizer step."""
-        parts = cut(batch, self.pieces)
+        parts = cut(batch, self.pieces, self.least)
         runs = [
-            (self.model.updates(part, self.clock), part.size / batch.size if len(parts) > 1 else None) for part in parts
+            (self.model.updates(part, self.clock._replace(share=part.size / batch.size)), share)
+            for part, share in zip(parts, shares(self.model, parts) if len(parts) > 1 else [None], strict=True)
         ]
         while True:
             player, by_hand = None, False
             for updates, share in runs:
                 with self.precision.forward():
-                    update = next(updates, None)
-                if update is None:
-                    return
-                player, by_hand = self.player_of(update), update.loss is None
-                self.gather(player, update, share)
-            assert player is not None
+                    update = next(updates, None)  # what follows the last yield belongs to every piece
+                if update is not None:
+                    player, by_hand = self.player_of(update), update.loss is None
+                    self.gather(player, update, share)
+            if player is None:
+                return
             self.step(player, by_hand)
 
     def gather(self, player: Player, update: Update, share: float | None) -> None:
@@ -163,6 +165,8 @@ class Engine:
             if share is not None:
                 rule = type(self.model).__name__
                 raise ConfigError(f"accumulate={self.pieces}: {rule} writes its gradients itself; use accumulate=1")
+            return
+        if share == 0:  # nothing is asked for in this piece, and the mean of nothing is no number
             return
         loss = update.loss if share is None else update.loss * share
         self.traces.add(player.name, self.precision.backward(player, loss, self.clock.step))

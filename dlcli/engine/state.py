@@ -11,6 +11,8 @@ from dlcli.engine.loop import Engine
 from dlcli.errors import CheckpointError
 from dlcli.model import Clock
 
+HANDS = ("step", "steps", "epoch")  # of the clock that outlive a batch
+
 
 def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return everything that the rest of the training depends on; the random streams are read first."""
@@ -25,7 +27,7 @@ def capture(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
         state, optimizers[name] = checkpoint.flatten(player.optimizer)
         tensors |= {f"optimizer/{name}/{key}": value for key, value in state.items()}
     plain = {
-        "clock": engine.clock._asdict(),
+        "clock": {name: getattr(engine.clock, name) for name in HANDS},
         "position": engine.position,
         "pieces": engine.pieces,
         "traces": engine.traces.state(),
@@ -45,8 +47,9 @@ def restore(engine: Engine, tensors: dict[str, Tensor], plain: dict[str, Any], s
     another kind than the saved one begins anew.
     """
     try:
-        clock, position, pieces = Clock(**plain["clock"]), plain["position"], plain["pieces"]
-        require([*clock, position], int, 0)
+        clock = Clock(**{name: plain["clock"][name] for name in HANDS})
+        position, pieces = plain["position"], plain["pieces"]
+        require([clock.step, clock.steps, clock.epoch, position], int, 0)
         require([clock.steps, pieces], int, 1)
         require_traces(plain["traces"])
         checkpoint.apply(engine.model, checkpoint.part(tensors, "model"), source)

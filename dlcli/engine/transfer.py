@@ -1,10 +1,11 @@
 """Start a net from the weights of another run, by name and shape.
 
 What is taken computes what it computed there: statistics of normalization layers and the mean and standard deviation of
-the input belong to the weights that learned behind them, so they come along unless `only` leaves them out.
+the input belong to the weights that learned behind them, so they come along unless `only` leaves them out. What a rule
+calls `local`, such as examples that it remembers, stays behind.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -37,8 +38,11 @@ def take(
     source: object,
     only: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
+    local: Container[str] = (),
 ) -> Taken:
     """Copy into a model what fits by name and shape; `names` says how modules that are called otherwise there are here.
+
+    What is called `local`, or stands in a module of that name, keeps its value.
 
     Raises ConfigError if no weight fits, and CheckpointError for one that holds no finite numbers.
     """
@@ -47,7 +51,7 @@ def take(
             modules = ", ".join(sorted({name.partition(".")[0] for name in weights}))
             raise ConfigError(f"init_names: {source} has no module {there!r}; it has {modules}")
     given = {renamed(name, names or {}): value for name, value in weights.items()}
-    mine = {plain(name): value for name, value in model.state_dict().items() if not is_factor(name)}
+    mine = common(model, local)
     require(mine, init_only=only)
     taken = Taken([], {})
     for name, value in mine.items():
@@ -60,12 +64,23 @@ def take(
             value.copy_(given[name])
             taken.names.append(name)
     weighty = {plain(name) for name, p in model.named_parameters() if p.ndim > 1}  # a bias may fit by chance
+    if not weighty:
+        raise ConfigError(f"init_from={source}: {type(model).__name__} descends no loss and starts from no other run")
     if weighty.isdisjoint(taken.names):
         raise ConfigError(
             f"init_from={source}: no weight fits by name and shape; there: {listing(given)}; here: {listing(mine)}. "
             "Where only the names differ, say how: init_names={encoder:net}"
         )
     return taken
+
+
+def common(model: nn.Module, local: Container[str]) -> dict[str, Tensor]:
+    """Return the tensors of a model that may come from another run."""
+    return {
+        plain(name): value
+        for name, value in model.state_dict().items()
+        if not is_factor(name) and name.partition(".")[0] not in local
+    }
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str:

@@ -57,7 +57,7 @@ class BEGAN(GAN):
         yield Update(real - self.k.clone() * self.error(fake.detach()), "critic")
         made = self.error(fake)
         yield Update(made, "generator")
-        self.k.add_(self.rate * (self.balance * real - made).detach()).clamp_(0, 1)
+        self.k.add_(self.rate * clock.share * (self.balance * real - made).detach()).clamp_(0, 1)
 
     def losses(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Return the errors of both sides, k, and the measure of convergence."""

@@ -24,6 +24,7 @@ class Binary(Model):
     """
 
     monitor = "accuracy"
+    rising = Model.rising | {"label_accuracy"}
 
     def __init__(self, *, net: nn.Module, labels: int, names: Sequence[str] | None = None):
         super().__init__()

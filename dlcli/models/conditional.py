@@ -47,6 +47,9 @@ class ConditionalWriter(LanguageModel):
         logits, state = self.net(x, state, batch.y)
         return logits, truth.masked_fill(over, IGNORED), state
 
+    def counts(self, batch: Any) -> Tensor | int:
+        return (batch.x != PAD).sum() + batch.size  # the end of a text is asked for too
+
     def refuse(self, batch: Any) -> None:
         if batch.y.ndim > 1:
             raise ConfigError(

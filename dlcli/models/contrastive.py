@@ -46,6 +46,8 @@ class Sparsity:
 class ContrastiveDivergence(Model):
     """Lower the free energy of the data, raise it where the machine's own chains go."""
 
+    rising = Model.rising | {"pseudo_likelihood"}
+    local = frozenset({"kept", "seen"})
     net: Any
     chains: Tensor  # (persistent, V)
     kept: Tensor  # (KEPT, V), the first training examples

@@ -54,6 +54,7 @@ class CycleGAN(Model):
     """Learn G, called `there`, and F, called `back`, from pictures of two domains."""
 
     asks = "sampler=picture sampler.file=PHOTO.png"
+    local = frozenset({"past_there", "past_back"})
 
     def __init__(
         self,

@@ -27,6 +27,8 @@ from dlcli.samplers import refuse_label
 class DBN(Classifier):
     """Learn RBMs layer by layer, then a classifier on top, then all of it together; `learning`: see `Greedy`."""
 
+    local = frozenset({"memory"})
+
     def __init__(
         self,
         *,

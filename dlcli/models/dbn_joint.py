@@ -26,6 +26,8 @@ from dlcli.samplers import Gibbs, Prior
 class JointDBN(Classifier):
     """Learn x and y together, layer by layer, then up-down; the lowest free energy wins; `learning`: see `Greedy`."""
 
+    local = frozenset({"memory"})
+
     def __init__(
         self,
         *,

@@ -25,6 +25,8 @@ from dlcli.samplers import Gibbs
 class DBNPerClass(Classifier):
     """Learn a deep belief net of each class, then how to compare them; `learning`: see `Greedy`."""
 
+    local = frozenset({"memories"})
+
     def __init__(
         self,
         *,

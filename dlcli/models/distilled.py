@@ -27,6 +27,8 @@ from dlcli.models.robust import evaluating
 class Distilled(Classifier):
     """Train a teacher for half of the run, and the net on the teacher's soft answers for the other half."""
 
+    rising = Classifier.rising | {"teacher_accuracy"}
+
     def __init__(
         self,
         *,
@@ -49,6 +51,9 @@ class Distilled(Classifier):
             yield Update(F.cross_entropy(single(self.teacher(batch.x)) / self.temperature, batch.y), "teacher")
         else:
             yield Update(F.cross_entropy(single(self(batch.x)) / self.temperature, self.soft(batch.x)), "model")
+
+    def ahead(self, clock: Clock) -> list[str]:
+        return ["net"] if 2 * clock.step <= clock.steps else []
 
     def measure(self, batch: Any) -> dict[str, Tensor]:
         return {**super().measure(batch), "taught": self.teacher(batch.x).argmax(1) == batch.y}

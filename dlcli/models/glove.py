@@ -24,6 +24,7 @@ LARGEST = 10_000  # words, whose counts take 400 MB
 class Glove(WordVectors):
     """Learn the logarithm of the counts, which the first epoch takes."""
 
+    local = WordVectors.local | {"together"}
     together: Tensor  # (V, V), X
 
     def __init__(self, *, most: float = 10, **options: Any):
@@ -49,8 +50,6 @@ class Glove(WordVectors):
         if not counting(clock):
             yield Update(self.loss(batch))
             return
-        if self.begin(clock):
-            self.together.zero_()
         x = words(batch)
         self.count(x)
         self.together.view(-1).index_add_(0, self.cells(x).flatten(), self.company(x).flatten())

@@ -36,6 +36,7 @@ class LanguageModel(Writing, Model):
     """Learn to tell the next token with any net that returns logits and a state."""
 
     talks = True
+    local = frozenset({"carried"})
     sizes: Tensor
 
     def __init__(
@@ -65,6 +66,9 @@ class LanguageModel(Writing, Model):
     def loss(self, batch: Any) -> Tensor:
         logits, truth, _ = self.asked(batch)
         return F.cross_entropy(single(logits).flatten(0, 1), truth.flatten(), ignore_index=IGNORED)
+
+    def counts(self, batch: Any) -> Tensor | int:
+        return (batch.y != IGNORED).sum()
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         if self.carried is None:

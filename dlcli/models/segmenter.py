@@ -38,6 +38,9 @@ class Segmenter(Model):
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes, h, w)
         return self.net(x)
 
+    def counts(self, batch: Any) -> Tensor | int:
+        return batch.w.sum()  # of the border too, which nets without padding leave out
+
     def loss(self, batch: Any) -> Tensor:
         logits = self(batch.x)
         weight = middle(batch.w, logits)

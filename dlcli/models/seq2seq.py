@@ -41,6 +41,7 @@ class Seq2Seq(Model):
     talks = True
     usual = 8
     rising = Model.rising | {"greedy_bleu", "greedy_exact"}
+    local = frozenset({"heard"})
     net: Any
     heard: Tensor  # (usual, S), sources of the training, to translate where nobody gives one
 
@@ -85,6 +86,9 @@ class Seq2Seq(Model):
         return F.cross_entropy(
             logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=PAD, label_smoothing=self.smoothing
         )
+
+    def counts(self, batch: Any) -> Tensor | int:
+        return (batch.y[:, 1:] != PAD).sum()
 
     def led(self, given: Tensor, source: Any, teacher: float) -> Tensor:
         """Return logits (B, T, V) where each token before is the true one with probability `teacher`, else a guess."""

@@ -66,7 +66,7 @@ class Smoothed(Classifier):
         return votes.logsumexp(0) - math.log(self.draws)
 
     @torch.no_grad()
-    def counts(self, picture: Tensor, copies: int) -> Tensor:
+    def tally(self, picture: Tensor, copies: int) -> Tensor:
         """Return how many noisy copies of one picture (C, H, W) the net puts into each class, (classes,)."""
         total = torch.zeros(self.classes, dtype=torch.int64, device=picture.device)
         for begin in range(0, copies, PIECE):
@@ -81,8 +81,8 @@ class Smoothed(Classifier):
 
     def certify_one(self, picture: Tensor) -> tuple[int, float]:
         """Return class and certified radius of one picture (C, H, W)."""
-        kind = int(self.counts(picture, self.choosing).argmax())
-        won = int(self.counts(picture, self.votes)[kind])
+        kind = int(self.tally(picture, self.choosing).argmax())
+        won = int(self.tally(picture, self.votes)[kind])
         low = clopper_pearson(won, self.votes, self.alpha)
         return (kind, self.std * quantile(low)) if low > 0.5 else (ABSTAINS, 0.0)
 

@@ -53,7 +53,6 @@ class SVM(Classifier):
             raise ConfigError(f"cost={cost}, sweeps={sweeps}: cost is above 0, sweeps at least 1")
         self.cost, self.sweeps = cost, sweeps
         self.shape: Sequence[int] = ()  # of one example, known once some were measured
-        self.begun = False
         room = len(self.net.beta)
         self.register_buffer("truth", torch.zeros(room, dtype=torch.long))
         self.register_buffer("order", torch.arange(room))
@@ -65,16 +64,8 @@ class SVM(Classifier):
     @torch.no_grad()
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
         with torch.autocast(batch.x.device.type, enabled=False):
-            self.begin(clock)
             self.ascend(self.keep(batch) if clock.epoch == 0 else self.block(batch.size))
         return iter(())
-
-    def begin(self, clock: Clock) -> None:
-        """Forget, before the first piece of the first batch, the examples that `init_from` brought along."""
-        if not (clock.step or self.begun):
-            self.net.beta.zero_()
-            self.net.count.zero_()
-        self.begun = True
 
     def keep(self, batch: Any) -> Tensor:
         """Keep a batch, and return its rows."""

@@ -41,6 +41,9 @@ class Tagger(Model):
     def loss(self, batch: Any) -> Tensor:
         return F.cross_entropy(single(self(batch.x)).flatten(0, 1), batch.y.flatten(), ignore_index=IGNORED)
 
+    def counts(self, batch: Any) -> Tensor | int:
+        return (batch.y != IGNORED).sum()
+
     def measure(self, batch: Any) -> dict[str, Tensor]:
         logits = self(batch.x).float()
         nats = F.cross_entropy(logits.mT, batch.y, ignore_index=IGNORED, reduction="none").sum(1)

@@ -62,7 +62,7 @@ class VQVAE(Model):
         maps = self.encoder(batch.x)
         codes = self.codebook.nearest(maps)
         yield Update(self.autoencode(batch.x, maps, codes).mean())
-        self.codebook.follow(maps.detach(), codes)
+        self.codebook.follow(maps.detach(), codes, clock.share)
         yield Update(self.surprise(codes).mean(), "prior")
 
     def autoencode(self, x: Tensor, maps: Tensor, codes: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class WordVectors(Model):
     talks = True
     usual = 10  # words nearest to the prompt
     asks = "sampler=text sampler.prompt=WORD"
+    local = frozenset({"seen"})
     ordinary: Tensor  # (V,) which tokens are words
     marks: Tensor  # (V,) which tokens end a text
     seen: Tensor  # (V,) how often each was met in training
@@ -39,7 +40,7 @@ class WordVectors(Model):
         if window < 1:
             raise ConfigError(f"window={window}: a word needs company, on each side 1 word or more")
         self.net: Any = net
-        self.window, self.speech, self.begun = window, Speech(vocabulary), False
+        self.window, self.speech = window, Speech(vocabulary)
         known = self.speech.vocabulary
         if known is not None and known.level != "words":
             raise ConfigError(f"vectors of {known.level} mean nothing: use data.source.level=words, or data=sentences")
@@ -74,24 +75,18 @@ class WordVectors(Model):
         word, part = self.ordinary[x], self.marks[x].cumsum(1)
         return near * (word[:, :, None] & word[:, None] & (part[:, :, None] == part[:, None]))
 
-    def begin(self, clock: Clock) -> bool:
-        """Forget, before the first step, what `init_from` brought along: counts are of the run's own texts."""
-        first = not (clock.step or self.begun)
-        self.begun = True
-        if first:
-            self.seen.zero_()
-        return first
-
     def count(self, x: Tensor) -> None:
         """Take notice of the words of a batch."""
         self.seen += x.flatten().bincount(minlength=len(self.seen)) * self.ordinary
+
+    def counts(self, batch: Any) -> Tensor | int:
+        return self.company(words(batch)).sum()  # pairs; what is frequent, or has its full weight, counts less
 
     def loss(self, batch: Any) -> Tensor:
         costs, counted = self.pairs(words(batch))
         return costs.sum() / counted.sum().clamp(min=LEAST)
 
     def updates(self, batch: Any, clock: Clock) -> Iterator[Update]:
-        self.begin(clock)
         self.count(words(batch))
         yield Update(self.loss(batch))
 

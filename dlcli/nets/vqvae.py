@@ -93,14 +93,18 @@ class Codebook(nn.Module):
 
     @exact
     @torch.no_grad()
-    def follow(self, maps: Tensor, codes: Tensor) -> None:
-        """Move each vector to the running mean of those that chose it; one that hardly any did goes to one of them."""
+    def follow(self, maps: Tensor, codes: Tensor, share: float = 1.0) -> None:
+        """Move each vector to the running mean of those that chose it; one that hardly any did goes to one of them.
+
+        The pieces of a batch, each a `share` of it, together forget as much as the whole would.
+        """
         if not self.decay:
             return
+        fresh = 1 - self.decay**share
         flat = maps.movedim(1, -1).flatten(0, -2)  # (N, D)
         chosen = F.one_hot(codes.flatten(), len(self.vectors)).to(flat.dtype)  # (N, K)
-        self.counts.lerp_(chosen.sum(0), 1 - self.decay)
-        self.sums.lerp_(chosen.T @ flat, 1 - self.decay)
+        self.counts.lerp_(chosen.sum(0) / share, fresh)
+        self.sums.lerp_(chosen.T @ flat / share, fresh)
         idle = self.counts < RARE
         drawn = flat[torch.randint(len(flat), (len(idle),), device=flat.device)]
         self.sums[idle], self.counts[idle] = FRESH * drawn[idle], FRESH

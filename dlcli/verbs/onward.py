@@ -3,6 +3,7 @@
 from shlex import quote
 from typing import Any
 
+from dlcli.engine.loop import Engine
 from dlcli.model import Model
 from dlcli.run import Run
 from dlcli.verbs.prepare import Setup
@@ -16,12 +17,20 @@ def next_commands(run: Run, setup: Setup) -> list[str]:
         words.append(f"sample {quote(str(run))} {kind.asks}".rstrip())
     if data["kind"] == "images" and kind.forward is not Model.forward:
         words.append(f"attack {quote(str(run))}")
-    commands = [*(f"dl {word}" for word in words), longer(run, setup.config)]
+    commands = [
+        *(f"dl {word}" for word in words),
+        *([more] if (more := longer(run, setup.config, setup.engine)) else []),
+    ]
     own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""
     return [command + own for command in commands[:3]]
 
 
-def longer(run: Run, config: dict[str, Any], waited: int = 0) -> str:
-    """Return the command that makes a run twice as long as its config says, or twice as patient as it has waited."""
+def longer(run: Run, config: dict[str, Any], engine: Engine, waited: int = 0) -> str:
+    """Return the command that makes a run twice as long as its config says, or twice as patient as it has waited.
+
+    There is none if the stages of the rule share out its steps: with more of them it would stand in an earlier stage.
+    """
+    if not waited and engine.model.ahead(engine.clock._replace(steps=2 * engine.clock.steps)):
+        return ""
     limit = "patience" if waited else "max_steps" if config["max_steps"] else "epochs"
     return f"dl train resume={quote(str(run))} {limit}={2 * (waited or config[limit])}"

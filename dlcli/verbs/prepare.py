@@ -124,7 +124,7 @@ def inherit(model: Model, values: dict[str, Any]) -> tuple[Run | None, Taken | N
     weights = trained(run, "best")
     if not weights:
         raise CheckpointError(f"init_from={wanted}: nothing was validated yet; let that run finish an epoch")
-    return run, take(model, weights, run, values["init_only"], values["init_names"])
+    return run, take(model, weights, run, values["init_only"], values["init_names"], model.local)
 
 
 def same_words(run: Run, values: dict[str, Any]) -> None:

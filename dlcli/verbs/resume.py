@@ -94,3 +94,18 @@ def restore(run: Run, setup: Setup, fork: bool) -> None:
     Only who holds the lock of the run, hence not a fork, sets damaged ones aside.
     """
     state.restore(setup.engine, *Store(run / "checkpoints").newest(repair=not fork), run, fork)
+
+
+def require_way(setup: Setup, steps: int, fork: bool) -> None:
+    """Raise ConfigError if a run of so many steps would stand in another stage of its rule than it does.
+
+    And for a fork that would have nothing to do.
+    """
+    clock, ahead = setup.engine.clock, setup.engine.model.ahead
+    if fork and steps <= clock.step:
+        raise ConfigError(f"fork=true: {clock.step:,} steps are done, of {steps:,}; raise epochs or max_steps")
+    if ahead(clock) != ahead(clock._replace(steps=steps)):
+        raise ConfigError(
+            f"the run has made {clock.step:,} of {clock.steps:,} steps; of {steps:,} they would be another stage, "
+            "and one would be left out or done twice: keep epochs and max_steps, or start a new run"
+        )

@@ -36,6 +36,7 @@ def train(config: Any, overrides: Sequence[str], begun: Callable[[Run], Any] = s
         setup = prepare(resume.continued(source, config, overrides) if source else config)
         if source:
             resume.restore(source, setup, config.fork)
+            resume.require_way(setup, planned(setup), config.fork)
             if not config.fork:
                 begun(source)
                 return go_on(source, setup, overrides)
@@ -61,10 +62,11 @@ def go_on(run: Run, setup: Setup, overrides: Sequence[str]) -> dict[str, float]:
     """Continue a run in its own folder. Raises ConfigError if `last` found only runs with nothing left to do."""
     step, best = setup.engine.clock.step, setup.engine.best
     if (best.exhausted or best.seen >= step >= planned(setup)) and run.reported(step):
-        cure = longer(run, run.record["config"], 0 if step >= planned(setup) else best.waited)
+        cure = longer(run, run.record["config"], setup.engine, 0 if step >= planned(setup) else best.waited)
+        onward = f"it goes on longer with {cure}" if cure else "its stages are over, and more of them take a new run"
         if setup.config["resume"] == "last":
-            raise ConfigError(f"resume=last: no run is unfinished; the newest finished one goes on longer with {cure}")
-        print(f"{run}: already finished; it goes on longer with {cure}")
+            raise ConfigError(f"resume=last: no run is unfinished; of the newest finished one, {run}: {onward}")
+        print(f"{run}: already finished; {onward}")
         return run.read("report.json")["scores"]
     run.write("run.json", run.record | {"config": setup.config})
     return keep_learning(run, setup, overrides, resumed_at=step)

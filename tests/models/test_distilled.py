@@ -38,6 +38,7 @@ def test_first_the_teacher_learns_the_truth_then_the_net_learns_the_teacher():
     second.loss.backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     torch.testing.assert_close(model(some.x), model.net(some.x))
+    assert [bool(model.ahead(Clock(step, 10))) for step in (0, 5, 6)] == [True, True, False]  # after the fifth: not yet
 
 
 def test_the_teacher_answers_in_eval_mode():

@@ -135,17 +135,6 @@ def test_every_epoch_gives_each_example_its_turn():
         assert not turns.equal(torch.arange(250))
 
 
-def test_a_new_run_forgets_the_examples_of_the_one_it_starts_from():
-    data = digits(200)
-    source = train(machine(data, room=200), data, epochs=2)
-    before, model = source(data.x), machine(data, room=200)
-    model.load_state_dict(source.state_dict())
-    train(model, Table(data.x.flip(0), data.y.flip(0)), epochs=2)
-    assert int(model.net.count) == 200
-    assert model.truth.equal(data.y.flip(0))
-    assert not torch.equal(model(data.x), before)
-
-
 def test_all_pieces_of_the_first_batch_are_kept():
     data, model = digits(200), machine(digits(200))
     for x, y in zip(data.x.split(50), data.y.split(50), strict=True):  # as accumulate=4 cuts it

@@ -144,23 +144,6 @@ def test_glove_counts_in_its_first_epoch_and_then_weighs_each_pair_of_words_once
     assert not model.ahead(Clock(1, 10, epoch=1))
 
 
-@pytest.mark.parametrize("kind", [SkipGram, Glove])
-def test_counts_of_another_run_are_forgotten_before_the_first_step(kind):
-    model, other = rule(kind), rule(kind)
-    for piece in (X[:1], X[1:]):  # two pieces of one batch
-        list(other.updates(Tokens(piece, piece), Clock(0, 10)))
-    model.load_state_dict(other.state_dict())
-    for piece in (X[:1], X[1:]):
-        list(model.updates(Tokens(piece, piece), Clock(0, 10)))
-    assert model.seen.equal(other.seen)
-    assert model.seen.sum() == (X >= FIRST).sum()
-    assert kind is SkipGram or model.together.equal(other.together)
-    again = rule(kind)
-    again.load_state_dict(model.state_dict())
-    list(again.updates(Tokens(X, X), Clock(1, 10)))  # the same run goes on
-    assert again.seen.equal(2 * model.seen)
-
-
 def test_glove_counts_in_the_first_half_of_a_single_epoch():
     model, batch = rule(Glove), Tokens(X, X)
     assert [len(list(model.updates(batch, Clock(step, 6)))) for step in range(6)] == [0, 0, 0, 1, 1, 1]

@@ -7,9 +7,12 @@ from torch import nn
 from dlcli.engine.lora import attach, merged
 from dlcli.engine.transfer import Taken, take
 from dlcli.errors import CheckpointError, ConfigError
+from dlcli.models.contrastive import ContrastiveDivergence
+from dlcli.models.principal import PCA
 from dlcli.nets.cnn import SmallCNN
 from dlcli.nets.layers import Picture
 from dlcli.nets.lenet import LeNet5
+from dlcli.nets.rbm import RBM
 
 GREY = {"channels": 1, "height": 28, "width": 28}
 
@@ -121,3 +124,21 @@ def test_a_pattern_that_fits_nothing_here():
 
 def test_long_lists_are_cut():
     assert str(Taken(["a"], {str(i): "not there" for i in range(6)})).endswith("3 (not there) and 2 more")
+
+
+def test_what_a_rule_remembers_of_its_data_stays_behind():
+    theirs, ours = (ContrastiveDivergence(net=RBM(visible=6, hidden=4)) for _ in range(2))
+    with torch.no_grad():
+        theirs.keep(torch.rand(5, 6).round())
+    assert theirs.seen == 5
+    taken = take(ours, theirs.state_dict(), "there", local=ours.local)
+    assert ours.net.weight.equal(theirs.net.weight)
+    assert ours.net.visible_bias.equal(theirs.net.visible_bias)
+    assert "kept" not in {*taken.names, *taken.left}
+    assert (int(ours.seen), ours.kept.any().item()) == (0, False)
+
+
+def test_a_rule_that_descends_nothing_starts_from_no_other_run():
+    model = PCA(shape=[4], latent=2)
+    with pytest.raises(ConfigError, match="init_from=there: PCA descends no loss and starts from no other run"):
+        take(model, model.state_dict(), "there")
