@@ -18,6 +18,7 @@ class Kind(NamedTuple):
     null: bool = False  # null is allowed
     choices: tuple[str, ...] = ()
     many: bool = False  # a list of such values is allowed
+    each: "Kind | None" = None  # what a list holds
 
     def fault(self, value: Any) -> str | None:
         """Return what is wrong with a value, or None."""
@@ -30,7 +31,8 @@ class Kind(NamedTuple):
         if self.type is str and not self.choices and isinstance(value, int | float):
             return f"must be {self}: {value} is a number, '\"{value}\"' a text"
         right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
-        if not right or (self.choices and value not in self.choices):
+        odd = right and self.each is not None and any(self.each.fault(item) for item in value)
+        if not right or odd or (self.choices and value not in self.choices):
             return f"must be {self}"
         if self.type in (int, float) and not self.within(value):
             return f"must be {self}"
@@ -53,7 +55,8 @@ class Kind(NamedTuple):
             if abs(bound) < math.inf
         ]
         ends = f"{' or null' if self.null else ''}{', or a list of them' if self.many else ''}"
-        return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{ends}"
+        entries = f", each of it {self.each}" if self.each else ""
+        return f"{name}{' ' if bounds else ''}{' and '.join(bounds)}{entries}{ends}"
 
 
 FREE = ("players", "layers", "init_names")  # nodes that the user fills
@@ -209,6 +212,7 @@ ANYWHERE = {
     "kernels": Kind(int, 0),
     "hidden": Kind(int, 0),
     "limit": POSITIVE,
+    "widths": Kind(list, each=COUNT),
 }
 
 
@@ -217,7 +221,7 @@ def kind(key: str, default: Any) -> Kind | None:
     if key in ROOT:
         return ROOT[key]
     name = key.split(".")[-1]
-    if name in ANYWHERE and isinstance(default, (int, float)):
+    if name in ANYWHERE and isinstance(default, list if ANYWHERE[name].type is list else (int, float)):
         return ANYWHERE[name]
     if default is None or isinstance(default, dict) or str(default).startswith("${"):
         return None

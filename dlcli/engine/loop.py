@@ -218,8 +218,6 @@ class Engine:
 
     def finish_epoch(self, scores: dict[str, float], early: bool) -> None:
         """Note the scores of an epoch, remember the weights if they are the best, and go on to the next."""
-        if self.best.monitor not in scores:
-            raise ConfigError(f"monitor={self.best.monitor}: no such score; the model has {', '.join(scores)}")
         counts = not self.model.ahead(self.clock)
         if self.best.improved(scores[self.best.monitor], self.clock.step, counts):
             self.best_weights = self.weights()

@@ -51,7 +51,9 @@ def axis(word: str) -> Axis:
     override = parse(word)
     key = override.get_key_element()
     if not override.is_sweep_override() or override.is_discrete_sweep():
-        return Axis(key, tuple(listed(override)))
+        if not (options := tuple(listed(override))):
+            raise ConfigError(f"{word}: it holds no value")
+        return Axis(key, options)
     interval = override.value()
     low, high = interval.start, interval.end
     whole, log = "int" in interval.tags or isinstance(low, int), "log" in interval.tags

@@ -162,7 +162,9 @@ def rehearse(engine: Engine, examples: Loader, values: dict[str, Any]) -> None:
     model, precision = engine.model.eval(), engine.precision
     try:
         with torch.no_grad(), randomness.aside(0), precision.forward():
-            model.measure(examples.take(torch.arange(min(2, examples.examples))))
+            measured = model.measure(examples.take(torch.arange(min(2, examples.examples))))
+            if values["monitor"] is not None:
+                require_score(values["monitor"], model.score(measured))
     except (RuntimeError, IndexError, ValueError) as error:
         if isinstance(error, RuntimeError) and out_of_memory(error):
             raise
@@ -170,6 +172,12 @@ def rehearse(engine: Engine, examples: Loader, values: dict[str, Any]) -> None:
         if precision.name != "fp32":
             words += f" in precision={precision.name} (try fp32)"
         raise ConfigError(f"{words}: {fault}") from error
+
+
+def require_score(monitor: str, scores: dict[str, float]) -> None:
+    """Raise ConfigError unless a model has the score that is to say which epoch was best."""
+    if monitor not in scores:
+        raise ConfigError(f"monitor={monitor}: no such score; the model has {', '.join(scores)}")
 
 
 def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tuple[Loader, Loader, Loader]:

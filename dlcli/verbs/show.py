@@ -88,7 +88,9 @@ def layer_table(config: Any) -> Table:
     rows = layers(model_node(config), facts, config.plugins)
     fields = any(layer.field for layer in rows)
     heads = ("layer", "kind", "output", *(("sees / jump",) if fields else ()), "weights", "connections")
-    table = Table(*heads, box=None)
+    table = Table(box=None)
+    for heading in heads:
+        table.add_column(heading, overflow="fold")  # a name that is cut names nothing
     for layer in rows:
         seen = (str(layer.field or ""),) if fields else ()
         shape = " x ".join(map(str, layer.shape))

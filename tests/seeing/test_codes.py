@@ -149,6 +149,8 @@ def test_clusters_that_lie_apart_are_found_and_agreement_has_its_known_values():
     assert crossed == pytest.approx({"NMI": 0, "ARI": -0.5, "purity": 0.5})
     same = torch.zeros(6, 2)  # collapsed codes: one place, three clusters asked for
     assert clusters.group(same, 3).cluster.tolist() == [0] * 6
+    collapsed = scene(Flat(torch.zeros(2, SIDE * SIDE), torch.zeros(SIDE * SIDE)), data)
+    assert set(clusters.draw(collapsed)) == {"clusters", "k-means"}
 
 
 def test_principal_components_are_those_of_the_covariance():

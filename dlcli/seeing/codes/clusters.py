@@ -71,9 +71,11 @@ def members(codes: Codes, found: Found) -> Any:
     for cluster, centre in enumerate(centres[: 2 * FEW]):
         inside = (found.cluster == cluster).nonzero().flatten()
         some = inside[torch.randperm(len(inside))[: FEW - 1]]
+        if not len(inside):  # fewer different codes than clusters
+            continue
         kind = int(codes.y[inside].mode().values)
         share = (codes.y[inside] == kind).double().mean().item()
-        words = ["centre", *[""] * len(some)] if cluster == 0 else []
+        words = ["centre", *[""] * len(some)] if not rows else []
         label = f"{codes.names[kind]}: {100 * share:.0f} % of {len(inside)}"
         rows.append(Row(torch.cat([centre[None], codes.x[some]]), label=label, captions=words))
     return sheet("clusters of codes by k-means", rows)
