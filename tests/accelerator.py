@@ -7,6 +7,7 @@ torch takes the device for an accelerator from then on.
 """
 
 import contextlib
+import copy
 import json
 import sys
 import traceback
@@ -15,11 +16,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "pretend"
+HALF = (torch.bfloat16, torch.float16)
+SINGLE = ("cholesky", "fft_", "inverse", "linalg_", "pinverse", "qr", "quantile", "stft", "svd")
+lifted = torch._C._dispatch_has_kernel_for_dispatch_key
 CROSSING = {"aten._to_copy.default", "aten.copy_.default", "aten._pack_padded_sequence.default"}  # may see both sides
 
 
@@ -83,6 +88,17 @@ class Machine(TorchDispatchMode):
 
     def __torch_dispatch__(self, act: Any, types: Any, given: Any = (), named: Any = None) -> Any:
         return compute(act, given, named or {})
+
+
+class Half(TorchFunctionMode):
+    """While it is entered, operations refuse half precision that the autocast of a CPU lifts, but not that of a GPU."""
+
+    def __torch_function__(self, act: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        name = getattr(act, "__name__", "")
+        half = any(isinstance(leaf, Tensor) and leaf.dtype in HALF for leaf in tree_leaves((given, named)))
+        if half and name.startswith(SINGLE) and not lifted(f"aten::{name}", "AutocastCUDA"):
+            raise RuntimeError(f"{name}: not in half precision on a GPU, and its autocast does not lift it")
+        return act(*given, **(named or {}))
 
 
 def compute(act: Any, given: tuple, named: dict[str, Any]) -> Any:
@@ -157,7 +173,7 @@ def settle(model: nn.Module) -> None:
 
 
 def rehearse(words: list[str]) -> None:
-    """Build a family on the CPU, move it to the device, and let it learn, measure, show and sample there."""
+    """Build a family on the CPU, step once in bf16, move it to the device, and let it learn, measure, show and sample."""
     from dlcli.config.check import check
     from dlcli.errors import ConfigError
     from dlcli.model import Clock
@@ -165,7 +181,10 @@ def rehearse(words: list[str]) -> None:
     from dlcli.verbs.prepare import prepare
 
     made = prepare(check("train", [*words, "device=cpu", "batch=64", "limit_valid=0.1"]))
-    model, batch = made.engine.model, moved(next(iter(made.train.epoch(0))))
+    model, near = made.engine.model.train(), next(iter(made.train.epoch(0)))
+    with torch.autocast("cpu", torch.bfloat16), Half():
+        next(iter(copy.deepcopy(model).updates(near, Clock(0, 100, 0))), None)
+    batch = moved(near)
     without_kernels(model)
     settle(model)
     with Machine():

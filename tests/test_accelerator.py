@@ -71,5 +71,26 @@ print(*told, sep=", ")
 """
 
 
+LIFTED = """
+import torch
+from accelerator import Half
+
+told = []
+with torch.autocast("cpu", torch.bfloat16), Half():
+    square = torch.eye(3) @ torch.eye(3)
+    for act in (torch.linalg.eigh, torch.linalg.inv, torch.fft.fft, torch.linalg.vector_norm, torch.exp):
+        try:
+            act(square)
+        except RuntimeError:
+            told.append(act.__name__)
+    torch.linalg.eigh(square.float())
+print(*told, sep=", ")
+"""
+
+
+def test_what_only_the_autocast_of_a_cpu_lifts_is_refused():
+    assert pretend("-c", LIFTED).strip() == "linalg_eigh, linalg_inv, fft_fft"
+
+
 def test_the_device_refuses_what_a_real_one_would():
     assert pretend("-c", FAULTS).strip() == "two devices, index, stream, numpy"

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
-from dlcli.nets.layers import Picture
+from dlcli.nets.layers import Picture, exact
 
 PATCH = 2  # pixels along a side of what is whitened
 SMALLEST = 9  # pixels: below, three poolings leave nothing
@@ -46,10 +46,11 @@ class Whitening(nn.Module):
             self.known = True
         return F.conv2d(x, self.weight, self.bias)
 
+    @exact  # eigenvectors are not to be had in half precision
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """Set the filters to the whitening of all patches of a batch."""
-        patches = F.unfold(x.float(), PATCH).movedim(1, -1).flatten(0, 1)  # (B * H * W, C * 4)
+        patches = F.unfold(x, PATCH).movedim(1, -1).flatten(0, 1)  # (B * H * W, C * 4)
         covariance = patches.T.cov() if len(patches) > 1 else torch.eye(patches.shape[1], device=x.device)
         values, vectors = torch.linalg.eigh(covariance)
         filters = (vectors / (values.clamp_min(0) + self.eps).sqrt()).T.view(-1, *self.weight.shape[1:])

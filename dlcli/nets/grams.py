@@ -70,6 +70,9 @@ class GramText(nn.Module):
         return torch.stack(found, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T) -> (B, classes)
-        words = self.dropout(self.embedding(x)).sum(1)
-        phrases = self.dropout(self.phrases(self.hashed(x).flatten(1))).sum(1)
+        words, phrases = self.total(self.embedding, x), self.total(self.phrases, self.hashed(x).flatten(1))
         return self.head(self.dropout(words + phrases))
+
+    def total(self, table: nn.Embedding, x: Tensor) -> Tensor:
+        """Return the sum of the vectors of all numbers but 0, (B, T) -> (B, D)."""
+        return (self.dropout(table(x)) * (x != 0)[..., None]).sum(1)

@@ -18,6 +18,15 @@ def test_whitened_patches_are_uncorrelated_and_of_variance_one():
     assert torch.equal(layer.weight[:12], -layer.weight[12:])
 
 
+def test_the_filters_are_those_of_single_precision_under_autocast():
+    x = F.avg_pool2d(torch.rand(16, 3, 12, 12), 3, 1)
+    plain, half = Whitening(channels=3).train(), Whitening(channels=3).train()
+    plain(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        half(x)
+    assert half.weight.equal(plain.weight)
+
+
 def test_the_filters_stay_as_the_first_batch_made_them():
     layer = Whitening(channels=1).train()
     layer(torch.rand(8, 1, 9, 9))
