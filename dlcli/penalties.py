@@ -5,7 +5,7 @@
     Contraction  weight * sum_ij (dh_j / dx_i)^2                                           (Rifai et al. 2011, ICML)
 
 x (B, ...), codes h (B, Z). Each is called as `penalty(encoder, x, h)` and returns one value per example, (B,), on the
-scale of errors that are summed over the numbers of an example.
+scale of errors that are summed over the numbers of an example; in single precision whatever the precision of the run.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dlcli.errors import ConfigError
+from dlcli.losses import single
 
 Encoder = Callable[[Tensor], Tensor]
 
@@ -34,7 +35,7 @@ class L1:
     weight: float = 0.1
 
     def __call__(self, encoder: Encoder, x: Tensor, h: Tensor) -> Tensor:
-        return self.weight * h.abs().sum(1)
+        return self.weight * single(h).abs().sum(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Sparsity:
     target: float = 0.05
 
     def __call__(self, encoder: Encoder, x: Tensor, h: Tensor) -> Tensor:
-        mean = h.mean(0)  # (Z,)
+        mean = single(h).mean(0)  # (Z,)
         if bool((mean < 0).any() | (mean > 1).any()):
             raise ConfigError(
                 "penalty=sparsity compares mean activations with a probability, and these leave [0, 1]; "

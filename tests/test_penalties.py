@@ -34,6 +34,19 @@ def test_sparsity_refuses_activations_that_are_no_probabilities():
         Sparsity()(None, torch.zeros(2, 2), torch.tensor([[1.0, 3.0], [0.0, 3.0]]))
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("penalty", [L1(), Sparsity(), Contraction()])
+def test_half_precision_is_charged_in_single_precision(penalty, kind):
+    """A share of 1 - 1e-6 is 1 in eight bits, and log 0 infinite."""
+    encoder = Encoder(inputs=30, widths=[], latent=9, code="sigmoid")
+    x, h = torch.rand(6, 30), torch.rand(6, 9).to(kind)
+    h[:, 0], h[:, 1] = 0, 1
+    with torch.autocast("cpu", kind):
+        found = penalty(encoder, x, h)
+    assert found.isfinite().all()
+    assert found.equal(penalty(encoder, x, h.float()))
+
+
 @pytest.mark.parametrize("std", [None, [0.3]])
 def test_the_closed_form_of_one_sigmoid_layer_is_the_jacobian(std):
     encoder = Encoder(inputs=30, widths=[], latent=9, code="sigmoid", mean=std and [0.1], std=std)

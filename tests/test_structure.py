@@ -22,6 +22,7 @@ ALLOWED = {
     "models": {"model", "batch", "losses", "metrics", "figures", "samplers", "decoding", "analogies"},
     "data": {"batch"},
     "nets": set(),
+    "penalties": {"losses"},
     "attacks": {"losses"},
     "seeing": {"figures"},
     "model": {"batch"},

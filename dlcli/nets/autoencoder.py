@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
-from dlcli.nets.layers import Normalize
+from dlcli.nets.layers import Normalize, exact
 from dlcli.nets.layers import activation as make_activation
 from dlcli.nets.mlp import MLP
 
@@ -54,6 +54,7 @@ class Encoder(MLP):
     def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, latent)
         return self.code(super().forward(x))
 
+    @exact
     def contraction(self, x: Tensor, h: Tensor) -> Tensor | None:
         """Return the squared Frobenius norm of dh/dx where one sigmoid layer makes h = s(W x + b), (B,).
 
