@@ -19,6 +19,7 @@ from dlcli.nets.layers import choose, norm
 
 CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+EVEN = "{} convolution with kernel={} cannot keep the size; take an odd kernel"
 
 
 class Causal(nn.Conv1d):
@@ -28,6 +29,14 @@ class Causal(nn.Conv1d):
         return super().forward(F.pad(x, (self.dilation[0] * (self.kernel_size[0] - 1), 0)))
 
 
+def filling(kernel: int, stride: int, dilation: int) -> int:
+    """Return the padding with which a stride divides the size; raise ConfigError if stride 1 would not keep it."""
+    half, rest = divmod(dilation * (kernel - 1), 2)
+    if rest and stride == 1:
+        raise ConfigError(EVEN.format("a", kernel))
+    return half
+
+
 class Separable(nn.Sequential):
     """Convolve each map by itself (depthwise), then mix the maps at each place (pointwise)."""
 
@@ -35,7 +44,7 @@ class Separable(nn.Sequential):
         self, *, fan_in: int, fan_out: int, kernel: int = 3, stride: int = 1, dilation: int = 1, dims: int = 2,
         bias: bool = True,
     ):  # fmt: skip
-        kind, padding = CONVOLUTION[dims], dilation * (kernel - 1) // 2
+        kind, padding = CONVOLUTION[dims], filling(kernel, stride, dilation)
         super().__init__(
             kind(fan_in, fan_in, kernel, stride, padding, dilation, groups=fan_in, bias=False),
             kind(fan_in, fan_out, 1, bias=bias),
@@ -44,7 +53,7 @@ class Separable(nn.Sequential):
 
 def full(dims: int, fan_in: int, fan_out: int, kernel: int, stride: int, dilation: int) -> nn.Module:
     """Return an ordinary convolution: every output map sees every input map."""
-    return CONVOLUTION[dims](fan_in, fan_out, kernel, stride, dilation * (kernel - 1) // 2, dilation)
+    return CONVOLUTION[dims](fan_in, fan_out, kernel, stride, filling(kernel, stride, dilation), dilation)
 
 
 def causal(dims: int, fan_in: int, fan_out: int, kernel: int, stride: int, dilation: int) -> nn.Module:
@@ -70,7 +79,7 @@ def transposed(dims: int, fan_in: int, fan_out: int, kernel: int, stride: int, d
     padding = max(0, -(-excess // 2))
     rest = 2 * padding - excess
     if rest >= max(stride, dilation):
-        raise ConfigError(f"a transposed convolution with kernel={kernel} cannot keep the size; take an odd kernel")
+        raise ConfigError(EVEN.format("a transposed", kernel))
     return TRANSPOSED[dims](fan_in, fan_out, kernel, stride, padding, rest, dilation=dilation)
 
 
