@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.conv import _ConvTransposeNd
 from torch.optim import Optimizer
 
 from dlcli.engine.freezing import heights
@@ -18,10 +19,18 @@ class Player:
     """An optimizer, the parameters that learn by now, and the learning rate that each group started with.
 
     `above` counts the layers between a parameter and the output: each of them multiplies the rate by `layer_decay`.
+    `turned` are the groups of weights (in, out, ...), which stand the other way round in transposed convolutions.
     """
 
-    def __init__(self, name: str, optimizer: Optimizer, above: dict[int, int] | None = None, layer_decay: float = 1.0):
-        self.name, self.optimizer, self.above = name, optimizer, above or {}
+    def __init__(
+        self,
+        name: str,
+        optimizer: Optimizer,
+        above: dict[int, int] | None = None,
+        layer_decay: float = 1.0,
+        turned: dict[int, int] | None = None,
+    ):
+        self.name, self.optimizer, self.above, self.turned = name, optimizer, above or {}, turned or {}
         self.all = [p for group in optimizer.param_groups for p in group["params"]]
         self.parameters, self.waiting = self.all, list[Tensor]()
         self.rates = [
@@ -52,8 +61,10 @@ class Player:
         """Scale the incoming weights of each unit down to a largest norm (max-norm; Srivastava et al. 2014)."""
         for p in self.parameters:
             if p.ndim > 1:
-                norms = p.flatten(1).norm(dim=1).clamp_min(1e-12)
-                p.mul_((limit / norms).clamp_max(1.0).view(-1, *[1] * (p.ndim - 1)))
+                groups = self.turned.get(id(p))
+                units = p[None] if groups is None else p.unflatten(0, (groups, -1)).transpose(1, 2)  # (G, units, ...)
+                norms = units.flatten(2).norm(dim=2).clamp_min(1e-12)
+                units.mul_((limit / norms).clamp_max(1.0).view(*norms.shape, *[1] * (units.ndim - 2)))
 
 
 def players(
@@ -74,6 +85,8 @@ def players(
         raise ConfigError(
             f"players.{name}: {type(model).__name__} has no such player; it has {', '.join(wanted) or 'none'}"
         )
+    turning = [m for m in model.modules() if isinstance(m, _ConvTransposeNd)]
+    turned = {id(p): layer.groups for layer in turning for p in layer.parameters(recurse=False)}
     unused = set(by_layer)
     made = {}
     for name, parameters in wanted.items():
@@ -85,7 +98,7 @@ def players(
         if layer_decay != 1:
             groups = [part for group in groups for part in by_height(group, above)]
         if groups:
-            made[name] = Player(name, make(optimizer, groups, by_player.get(name, {})), above, layer_decay)
+            made[name] = Player(name, make(optimizer, groups, by_player.get(name, {})), above, layer_decay, turned)
     if unused:
         raise ConfigError(
             f"layers: no parameter is named like {', '.join(sorted(unused))} and learns; `dl show` lists the names"

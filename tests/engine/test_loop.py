@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dlcli.engine.loop import Engine, Settings
 from dlcli.engine.pieces import cut
+from dlcli.engine.player import players
 from dlcli.engine.precision import Precision, slowdown
 from dlcli.errors import ConfigError, DivergedError, OutOfMemoryError
 from dlcli.model import Model, Update
@@ -281,6 +282,22 @@ def test_max_norm_shortens_the_incoming_weights_of_each_unit():
     model = Plain()
     engine(model, max_norm=0.3).learn(batches(1).batches[0])
     assert all(p.norm(dim=1).max() <= 0.3 + 1e-6 for p in model.parameters() if p.ndim > 1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_units_of_a_transposed_convolution_stand_in_its_second_axis(groups):
+    model = nn.ConvTranspose2d(4, 6, 3, groups=groups)
+    model.players = lambda: {"model": model.parameters()}
+    (player,) = players(model, functools.partial(torch.optim.SGD, lr=0.1)).values()
+    before = model.weight.detach().clone()
+    before[:, 0] *= 0.01  # short already
+    model.weight.data.copy_(before)
+    player.shorten(0.3)
+    inputs, outputs = 4 // groups, 6 // groups
+    for unit in range(6):
+        rows, column = slice(unit // outputs * inputs, (unit // outputs + 1) * inputs), unit % outputs
+        share = (0.3 / before[rows, column].norm()).clamp(max=1)
+        torch.testing.assert_close(model.weight[rows, column], before[rows, column] * share)
 
 
 def test_schedule_scales_the_rate_of_each_step():
