@@ -28,6 +28,7 @@ from dlcli.tokens import SPECIAL
 HOLE = SPECIAL.index("<mask>") - 2  # <bos> and <eos> are not there
 ORDINARY = HOLE + 1  # the first token that is a word
 SHOWN = 8  # texts in a table
+SALTS, BLOCK = 3, 1024  # of `hashed`; no two salts may meet, however long a text is
 EVEN, ODD, SALT = 0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 
 
@@ -166,7 +167,8 @@ def hashed(x: Tensor, salt: int) -> Tensor:
     """
     place = torch.arange(1, x.shape[1] + 1, device=x.device)
     text = (x * (place * EVEN | 1)).sum(1, keepdim=True)
-    z = text + (place + 1024 * salt) * SALT
+    own = place + BLOCK * (salt + (SALTS - 1) * ((place - 1) // BLOCK))  # blocks of all salts take turns
+    z = text + own * SALT
     z = (z ^ (z >> 30 & 2**34 - 1)) * ODD
     z = (z ^ (z >> 27 & 2**37 - 1)) * SALT
     z = z ^ (z >> 31 & 2**33 - 1)

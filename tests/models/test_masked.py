@@ -59,6 +59,12 @@ def test_evaluation_hides_the_same_words_whatever_stands_beside_or_behind_a_text
     assert numbers.std().item() == pytest.approx(12**-0.5, abs=0.01)
 
 
+def test_no_two_salts_meet_however_long_a_text_is():
+    x = torch.randint(1, 1000, (1, 5000))
+    numbers = torch.cat([hashed(x, salt) for salt in range(3)], 1)
+    assert len(numbers.unique()) > 14_950  # of 15,000; by chance 7 of so many agree in 24 bits
+
+
 def test_the_loss_and_the_scores_are_those_of_the_definition():
     rule, batch = model().eval(), pairs(12)
     holed, chosen = rule.hide(batch.x)
