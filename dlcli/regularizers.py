@@ -45,9 +45,10 @@ class Clipping(Free):
 
     @torch.no_grad()
     def after(self, weights: Iterable[Tensor]) -> None:
-        """Cut every weight to [-limit, limit]."""
+        """Cut every weight that learns to [-limit, limit]."""
         for weight in weights:
-            weight.clamp_(-self.limit, self.limit)
+            if weight.requires_grad:
+                weight.clamp_(-self.limit, self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,3 +84,6 @@ def test_clipping_cuts_after_the_step_and_costs_nothing():
     Clipping(limit=0.05).after(layer.parameters())
     assert layer.weight.equal(before.clamp(-0.05, 0.05))
     assert layer.bias.abs().max() <= 0.05
+    layer.bias.requires_grad_(False).fill_(3)  # frozen
+    Clipping(limit=0.05).after(layer.parameters())
+    assert layer.bias.eq(3).all()

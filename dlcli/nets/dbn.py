@@ -33,10 +33,9 @@ class LabelRBM(RBM):
         super().__init__(visible=visible + labels, hidden=hidden, scale=scale)
         self.labels = labels
 
-    def start(self, v: Tensor) -> None:
-        """Let the biases of the units answer for how often each is on; all labels start alike."""
-        super().start(v)
-        self.visible_bias[-self.labels :] = 0  # a first batch may lack a class
+    def biases(self, v: Tensor) -> Tensor:
+        """Return biases that answer for how often each unit is on; all labels start alike."""
+        return F.pad(super().biases(v)[: -self.labels], (0, self.labels))  # a first batch may lack a class
 
     def mean(self, a: Tensor) -> Tensor:
         units, labels = a.tensor_split([-self.labels], dim=-1)
@@ -99,8 +98,9 @@ class DeepBelief(nn.Module):
         """Copy what a layer has learned into its recognition weights; the top layer has only one set."""
         if layer < len(self.recognition):
             below, above = self.recognition[layer], self.layers[layer]
-            below.weight.copy_(above.weight)
-            below.bias.copy_(above.hidden_bias)
+            for own, learned in ((below.weight, above.weight), (below.bias, above.hidden_bias)):
+                if own.requires_grad:
+                    own.copy_(learned)
 
     def upward(self) -> list[tuple[Tensor, Tensor]]:
         """Return weight and bias of each layer on the way up; of the top layer without its labels."""

@@ -109,9 +109,14 @@ class RBM(nn.Module):
         return F.softplus(before).sum(1) - torch.stack(after) - turn * self.visible_bias[units]
 
     def start(self, v: Tensor) -> None:
-        """Let the visible biases answer for how often each unit is on: log p / (1 - p), p from examples (B, V)."""
+        """Let examples (B, V) set the visible biases, unless these are frozen or have learned elsewhere."""
+        if self.visible_bias.requires_grad and not self.visible_bias.any():
+            self.visible_bias.copy_(self.biases(v))
+
+    def biases(self, v: Tensor) -> Tensor:
+        """Return visible biases that answer for how often each unit is on: log p / (1 - p), p from examples (B, V)."""
         share = (v.sum(0) + 0.5) / (len(v) + 1)  # no unit is quite never or always on
-        self.visible_bias.copy_(share.logit())
+        return share.logit()
 
     def mean(self, a: Tensor) -> Tensor:
         """Return the mean of visible units whose input is `a`, in its place."""
@@ -158,9 +163,9 @@ class GaussianRBM(RBM):
     def leave(self, v: Tensor, shape: Sequence[int]) -> Tensor:
         return self.normalize.undo(v.view(-1, *shape))
 
-    def start(self, v: Tensor) -> None:
-        """Let the visible biases be the mean of examples (B, V)."""
-        self.visible_bias.copy_(v.mean(0))
+    def biases(self, v: Tensor) -> Tensor:
+        """Return the mean of examples (B, V)."""
+        return v.mean(0)
 
     def mean(self, a: Tensor) -> Tensor:
         return a
@@ -195,9 +200,8 @@ class ConditionalRBM(RBM):
             )
         self.direct = nn.Parameter(torch.zeros(units - self.given, self.given))
 
-    def start(self, v: Tensor) -> None:
-        super().start(v)
-        self.visible_bias[: self.given] = 0
+    def biases(self, v: Tensor) -> Tensor:
+        return F.pad(super().biases(v)[self.given :], (self.given, 0))
 
     def back(self, h: Tensor, v: Tensor, sampled: bool = True) -> Tensor:
         known = v[:, : self.given]

@@ -84,6 +84,14 @@ def test_a_classifier_takes_over_hidden_layers_of_the_same_widths():
     assert net.layers[-1].weight.equal(head)
 
 
+def test_frozen_layers_of_a_classifier_take_over_nothing():
+    net = MLP(inputs=4, widths=[3], outputs=5)
+    first = net.layers[1].requires_grad_(False)
+    before = first.weight.clone()
+    inherit(net, [(torch.rand(3, 4), torch.rand(3))])
+    assert first.weight.equal(before)
+
+
 def test_pictures_stand_above_what_became_of_them():
     x = torch.rand(10, 1, 2, 2)
     assert beside(x, x + 2)[:8].equal(x[:8])

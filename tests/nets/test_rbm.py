@@ -6,7 +6,7 @@ import torch
 from dlcli.errors import ConfigError
 from dlcli.models.partition import settings
 from dlcli.nets.boltzmann import Boltzmann
-from dlcli.nets.dbn import DeepBelief
+from dlcli.nets.dbn import DeepBelief, LabelRBM
 from dlcli.nets.rbm import RBM, ConditionalRBM, GaussianRBM, bernoulli
 
 KINDS = {
@@ -97,6 +97,29 @@ def test_visible_biases_start_at_the_on_frequencies():
     with torch.no_grad():
         real.start(torch.tensor([[2.0], [4.0]]))
     assert real.visible_bias.item() == 3
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        RBM(visible=4, hidden=2),
+        GaussianRBM(visible=4, hidden=2),
+        ConditionalRBM(units=4, given=0.5, hidden=2),
+        LabelRBM(visible=2, labels=2, hidden=2),
+    ],
+)
+@torch.no_grad()
+def test_visible_biases_that_are_frozen_or_learned_elsewhere_stay(net):
+    v = torch.tensor([[1.0, 0, 1, 0]] * 5)
+    net.visible_bias.requires_grad_(False)
+    net.start(v)
+    assert not net.visible_bias.any()
+    net.visible_bias.requires_grad_(True)
+    net.start(v)
+    assert net.visible_bias.any()
+    first = net.visible_bias.clone()
+    net.start(1 - v)
+    assert net.visible_bias.equal(first)
 
 
 def test_real_units_are_standardized_on_the_way_in_and_back_on_the_way_out():
