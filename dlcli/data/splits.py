@@ -19,6 +19,7 @@ from dlcli.errors import DataError
 # how a split rests in memory, or in files
 Rest = Images | Masks | Pairs | Signals | Table | Tokens | Translations | Prose | Album | Crops
 RESAMPLED = 2  # a word of its own in the hash, so that shuffling and resampling are independent
+MIXED = 3  # the seed of an order that no setting changes
 
 Kind = TypeVar("Kind", bound=Rest)
 
@@ -73,11 +74,24 @@ def few(y: Tensor, count: int | None, seed: int) -> Tensor:
             f"data.source.train is a count from 1 to {len(y)}, or null"
         )
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
-    rank = torch.empty(len(y), dtype=torch.long)  # how many of its class come before it
-    for kind in y.unique():
-        own = order[y[order] == kind]
-        rank[own] = torch.arange(len(own))
-    return order[rank[order].argsort(stable=True)[:count]].sort().values
+    return order[_rank(y, order)[order].argsort(stable=True)[:count]].sort().values
+
+
+def mixed(split: Kind) -> Kind:
+    """Return a split that lists one class after the other in a drawn order, and every other split as it is.
+
+    Any first examples then have the classes in proportion. The draw is the same each time. Official sets come in an
+    order without runs of a class, which is kept: others compare the first thousand.
+    """
+    if isinstance(split, Prose) or split.y.ndim != 1 or split.y.is_floating_point():
+        return split
+    _, classes, sizes = split.y.unique(return_inverse=True, return_counts=True)
+    by_chance = (split.size - 1) * (1 - (sizes / split.size).square().sum())  # neighbours of two classes
+    if (classes.diff() != 0).sum() >= by_chance / 2:
+        return split
+    order = torch.randperm(split.size, generator=torch.Generator().manual_seed(MIXED))
+    place = (_rank(classes, order) + 0.5) / sizes[classes]  # how much of its class comes before it
+    return pick(split, order[place[order].argsort(stable=True)])
 
 
 def pick(batch: Kind, rows: Tensor) -> Kind:
@@ -106,6 +120,15 @@ def check(splits: Splits, classes: int | None) -> None:
         if not isinstance(split, Album):  # whose pictures are bytes
             _check_inputs(name, split)
         _check_answers(name, split.y, classes, "labels" in splits.facts and classes is None)
+
+
+def _rank(classes: Tensor, order: Tensor) -> Tensor:
+    """Return for each example (N,) how many of its class come before it in an order (N,)."""
+    sizes = classes.unique(return_counts=True)[1]
+    grouped = order[classes[order].argsort(stable=True)]
+    rank = torch.empty_like(order)
+    rank[grouped] = torch.arange(len(order)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    return rank
 
 
 def _count(total: int, count_or_share: int | float) -> int:

@@ -14,6 +14,7 @@ import torch
 
 from dlcli import __version__
 from dlcli.config.build import build
+from dlcli.data.splits import check, mixed
 from dlcli.data.without import leave_out
 from dlcli.engine import checkpoint
 from dlcli.engine.device import Choice, choose
@@ -35,8 +36,6 @@ def plain(config: Any) -> dict[str, Any]:
 
 def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) -> Any:
     """Return the splits that a plain data node names. Raises DataError."""
-    from dlcli.data.splits import check
-
     if not isinstance(config.get("source"), dict):
         raise DataError("the config names no source of data; choose one with data=NAME (`dl ls data`)")
     known = {name: config[name] for name in VOCABULARIES if config.get(name)}  # a run has learned them
@@ -47,7 +46,7 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
         splits.facts["sha256"] = fingerprint(splits)
     for note in splits.facts.get("notes", ()):
         print(note)
-    return splits
+    return splits._replace(valid=mixed(splits.valid), test=mixed(splits.test))  # training is shuffled as it is
 
 
 def fingerprint(splits: Any) -> str:
@@ -102,7 +101,7 @@ def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
                 raise DataError("the data has another vocabulary than the run was trained with; use the same data")
             raise DataError(f"the data has {fact}={now}, the run was trained with {known[fact]}; use the same data")
     without = record.get("config", {}).get("without")
-    return getattr(leave_out(splits, without if isinstance(without, list) else []), name)
+    return mixed(getattr(leave_out(splits, without if isinstance(without, list) else []), name))
 
 
 def environment() -> dict[str, Any]:

@@ -51,7 +51,7 @@ def stage(run: Run, config: dict[str, Any]) -> Stage:
     chosen = split_of(splits, config["split"], record)
     some = pick(chosen, torch.arange(min(config["n"] or chosen.size, chosen.size)))
     examples = serve(some, size=config["batch"], shuffle=False, device=device)
-    known = splits.valid if config["split"] != "valid" else splits.train
+    known = split_of(splits, "train" if config["split"] == "valid" else "valid", record)
     few = pick(known, torch.arange(min(max(1000, config["substitute"]["queries"]), known.size)))
     others = serve(few, size=config["batch"], shuffle=False, device=device)
     source, through, asked = victim, None, 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlcli.batch import Images, Table
-from dlcli.data.splits import Splits, check, divide, hold_out, resample
+from dlcli.data.splits import Splits, check, divide, few, hold_out, mixed, resample
 from dlcli.errors import DataError
 
 
@@ -102,3 +102,29 @@ def test_a_resample_repeats_some_examples_and_leaves_others_out():
     assert 0.61 < len(drawn.unique()) / 2000 < 0.66  # 1 - 1/e
     assert torch.equal(drawn, resample(whole, 1).x.flatten())
     assert not torch.equal(drawn, resample(whole, 2).x.flatten())
+
+
+def test_a_split_sorted_by_class_is_mixed_so_that_any_first_examples_have_all_classes_in_proportion():
+    y = torch.tensor([2] * 60 + [0] * 30 + [1] * 10)
+    found = mixed(Table(torch.arange(100.0)[:, None], y))
+    assert torch.equal(y[found.x[:, 0].long()], found.y)  # rows stay together
+    assert torch.equal(found.x.sort(0).values[:, 0], torch.arange(100.0))
+    for count in (10, 30, 50):
+        assert found.y[:count].bincount(minlength=3).tolist() == [3 * count // 10, count // 10, 6 * count // 10]
+    assert torch.equal(found.x, mixed(Table(torch.arange(100.0)[:, None], y)).x)
+    assert not torch.equal(found.x[found.y == 2], torch.arange(60.0)[:, None])  # within a class, too
+    twice = Table(torch.arange(60.0)[:, None], torch.arange(60) // 10 % 3)  # two sorted files, one behind the other
+    assert mixed(twice).y[:3].sort().values.tolist() == [0, 1, 2]
+
+
+def test_a_split_without_runs_of_a_class_keeps_its_order():
+    y = torch.randint(10, (1000,), generator=torch.Generator().manual_seed(0))
+    for split in (Table(torch.zeros(1000, 1), y), Table(torch.zeros(9, 1), torch.arange(9.0)[:, None])):
+        assert mixed(split) is split
+    assert mixed(Table(torch.zeros(9, 1), torch.ones(9, dtype=torch.long))).size == 9
+
+
+def test_few_are_drawn_evenly_and_a_smaller_count_is_part_of_a_larger():
+    y = torch.tensor([5] * 60 + [2] * 30 + [7] * 10)
+    assert y[few(y, 12, 0)].bincount().tolist() == [0, 0, 4, 0, 0, 4, 0, 4]
+    assert set(few(y, 12, 0).tolist()) < set(few(y, 40, 0).tolist())

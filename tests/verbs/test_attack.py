@@ -467,3 +467,19 @@ def test_a_net_that_is_always_wrong_has_nothing_to_win(dl, run, monkeypatch):
     found = report(run, "fgsm")
     assert (found["attacked"], found["skipped"], found["success_rate"], found["clean_accuracy"]) == (0, 20, 0, 0)
     assert found["right"] == 20 * "0"
+
+
+def test_the_first_examples_of_a_folder_are_of_all_classes(dl):
+    """Folders list one class after the other; n and substitutes take the first examples, of validation or training."""
+    for number in range(60):
+        path = Path(f"own/{'abc'[number % 3]}/{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 4 * number, np.uint8)).save(path)
+    form = [f"data.source.{key}={value}" for key, value in (("height", 8), ("width", 8), ("workers", 0))]
+    words = ("data=folder", "data.source.path=own", "data.source.channels=1", *form)
+    assert dl("train", "model=softmax", "epochs=1", "batch=12", *words)[0] == 0
+    for split in ("test", "train"):
+        code, _, err = dl("attack", "last", "n=6", "checks=0", f"split={split}", f"out={split}")
+        assert code == 0, err
+        (pairs,) = Path(split).glob("*.safetensors")
+        assert load_file(pairs)["labels"].bincount().tolist() == [2, 2, 2]
