@@ -23,6 +23,7 @@ from dlcli.sweep.axes import axes, grid
 from dlcli.sweep.folder import folder
 from dlcli.sweep.ledger import Ledger
 from dlcli.verbs.attack import attack
+from dlcli.verbs.common import writable
 
 TOLD = ("clean_accuracy", "robust_accuracy", "success_rate")
 
@@ -69,8 +70,9 @@ def kept(run: Run, words: Sequence[str], out: Path) -> dict[str, float]:
     """Attack, keep reports of all sizes, and return the numbers of the one that left least."""
     config: Any = OmegaConf.to_container(check("attack", words), resolve=True)
     reports = attack(run, config | {"out": str(Path(config["out"]) / out.name if config["out"] else out)})
-    for report in reports:
-        disk.write(out / f"{report['name']}.json", jsonfile.encode(report))
+    with writable(out):  # where the pairs do not go if the command names another folder
+        for report in reports:
+            disk.write(out / f"{report['name']}.json", jsonfile.encode(report))
     worst = min(reports, key=lambda report: report["robust_accuracy"])
     return {name: worst[name] for name in TOLD}
 

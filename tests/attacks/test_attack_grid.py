@@ -70,6 +70,14 @@ def test_a_failure_ends_no_other_attack_and_the_same_command_tries_it_again(dl, 
     assert "(1 done before)" in out
 
 
+def test_pairs_may_go_elsewhere_while_the_reports_stay(dl, run):
+    code, out, err = dl("attack", str(run), "-m", "attack=fgsm,noise", "out=elsewhere", *QUICK)
+    assert code == 0, out + err
+    place = max((run / "attacks/sweeps").glob("attack-*"), key=lambda path: path.stat().st_mtime)
+    assert sorted(path.parent.name for path in Path("elsewhere").glob("job-*/*.safetensors")) == ["job-0", "job-1"]
+    assert json.loads((place / "worst-case.json").read_text())["groups"][0]["attacks"] == 2
+
+
 def test_an_interrupted_grid_goes_on(dl, run, monkeypatch):
     words = ("attack", str(run), "-m", "attack=fgsm", "attack.eps=0.01,0.02", "seed=3", *QUICK)
     honest, calls = onslaught_module.attack, []
