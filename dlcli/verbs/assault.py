@@ -1,6 +1,8 @@
 """Adversarial pictures, batch by batch: what is finished survives a kill, and is not made again."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +19,11 @@ from dlcli.attacks.victim import Counted, fingerprint
 from dlcli.config.build import build
 from dlcli.engine.randomness import aside
 from dlcli.errors import RefusedError
+from dlcli.lock import held
 from dlcli.verbs.common import writable
 from dlcli.verbs.victim import Stage
+
+PARTS = "*.safetensors"
 
 
 class Made(NamedTuple):
@@ -60,13 +65,35 @@ def sources(stage: Stage) -> list[Any]:
     return list(getattr(stage.source, "classifiers", [stage.source]))
 
 
+@contextmanager
+def parts(folders: Iterable[Path]) -> Iterator[None]:
+    """Hold the folders of parts until all that is in them is in the results, then remove them.
+
+    A failure leaves what was made to the next start. Raises RunError while another process makes the same attack.
+    """
+    done = False
+    with ExitStack() as stack:
+        for folder in (apart := dict.fromkeys(folders)):
+            if folder.is_symlink():
+                raise RefusedError(f"{folder}: a link, which may lead out of the run; put the real thing there")
+            with writable(folder):
+                stack.enter_context(held(folder))
+        try:
+            yield
+            done = True
+        finally:
+            for folder in apart:
+                if done or not any(folder.glob(PARTS)):
+                    clear(folder)
+
+
 def make(stage: Stage, method: Attack, folder: Path) -> Made:
-    """Return clean and adversarial pictures, those of batches that are already there as they are."""
-    if folder.is_symlink():
-        raise RefusedError(f"{folder}: a link, which may lead out of the run; put the real thing there")
+    """Return clean and adversarial pictures, those of batches that are already there as they are.
+
+    The caller holds the lock of the folder.
+    """
     rows, first, found = [], 0, 0
     with writable(folder):
-        disk.sweep(folder)
         for number, batch in enumerate(stage.examples.epoch(0)):
             path = folder / f"{number:06}.safetensors"
             stored = there(path, batch.x)
@@ -107,7 +134,8 @@ def there(path: Path, x: Tensor) -> dict[str, Tensor] | None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the parts, which are in the result now."""
-    for path in folder.glob("*.safetensors"):
-        path.unlink()
-    folder.rmdir()
+    """Remove the parts, which are in the result now; the caller holds the lock of the folder."""
+    for path in (*folder.glob(PARTS), folder / "lock"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
+        folder.rmdir()

@@ -26,7 +26,7 @@ from dlcli.figures import robustness
 from dlcli.log import FOREVER, Log
 from dlcli.run import Run
 from dlcli.verbs.again import again
-from dlcli.verbs.assault import Made, clear, folder_of, identity, make, method_of, sources
+from dlcli.verbs.assault import Made, folder_of, identity, make, method_of, parts, sources
 from dlcli.verbs.evidence import apart, keep, name_of, tell
 from dlcli.verbs.victim import Stage, answers, stage
 
@@ -47,17 +47,15 @@ def attack(run: Run, config: dict[str, Any]) -> list[dict[str, Any]]:
     if training(nets):
         raise DlError(f"{run}: a part of a model is in train mode, in which the examples of a batch mix")
     keys = [identity(scene, eps) for eps in sizes]
-    reports = [
-        assault(scene, eps, key, checked=eps == max(sizes, key=lambda size: size or 0))
-        for eps, key in zip(sizes, keys, strict=True)
-    ]
-    for net, was in zip(nets, before, strict=True):
-        if faults := changed(was, condition(net)):
-            raise DlError(f"{run}: the attack changed {' and '.join(faults)} of {who(scene, net)}; discard its results")
-    if len(sizes) > 1:
-        curve(scene, reports)
-    for key in keys:
-        clear(folder_of(scene, key))
+    with parts(folder_of(scene, key) for key in keys):
+        reports = [
+            assault(scene, eps, key, checked=eps == max(sizes, key=lambda size: size or 0))
+            for eps, key in zip(sizes, keys, strict=True)
+        ]
+        for net, was in zip(nets, before, strict=True):
+            demand_unchanged(scene, net, was)
+        if len(sizes) > 1:
+            curve(scene, reports)
     return reports
 
 
@@ -81,13 +79,21 @@ def assault(scene: Stage, eps: float | None, key: str, checked: bool) -> dict[st
         "largest": verdict.largest,
         **outcome(before, after, made.labels, target),
         **distances(method, made, before, after, target),
-        **parts(method, made, before, after),
+        **each_part(method, made, before, after),
         "pictures": scene.likeness,
         "right": "".join("01"[stayed] for stayed in right(made, before, after).tolist()),  # for each example
         "checks": sanity(scene, method, made.adversarial) if checked else [],
     }
     tell(scene, name, report, made, (before, after))
     return report
+
+
+def demand_unchanged(scene: Stage, net: Any, before: dict[str, str]) -> None:
+    """Raise DlError unless a net is in the condition in which it was."""
+    if faults := changed(before, condition(net)):
+        raise DlError(
+            f"{scene.run}: the attack changed {' and '.join(faults)} of {who(scene, net)}; discard its results"
+        )
 
 
 def description(scene: Stage, method: Attack) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def right(made: Made, before: Tensor, after: Tensor) -> Tensor:
     return (before.argmax(1) == made.labels) & (after.argmax(1) == made.labels)
 
 
-def parts(method: Attack, made: Made, before: Tensor, after: Tensor) -> dict[str, dict[str, float]]:
+def each_part(method: Attack, made: Made, before: Tensor, after: Tensor) -> dict[str, dict[str, float]]:
     """Return the accuracy that each attack of an ensemble, and those before it, left."""
     if not isinstance(method, AutoAttack):
         return {}

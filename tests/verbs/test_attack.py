@@ -17,6 +17,8 @@ import dlcli.verbs.attack as attack_module
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.verify import verify
 from dlcli.engine.checkpoint import decode, encode
+from dlcli.errors import RunError
+from dlcli.lock import held
 
 TRAINED: dict[str, Path] = {}
 
@@ -107,6 +109,37 @@ def test_a_kill_and_another_start_give_the_same(dl, run, monkeypatch):
     name = "pgd-40x2-linf-eps0.1.safetensors"
     whole, torn = load_file(f"whole/{name}"), load_file(f"torn/{name}")
     assert all(torch.equal(whole[key], torn[key]) for key in whole)
+
+
+def test_two_equal_attacks_at_once_are_one_and_a_refusal(dl, run, monkeypatch):
+    """The parts are held from the first batch until they are in the results."""
+    words = ("attack", str(run), "attack=fgsm", "n=20", "checks=0")
+    honest, seen = attack_module.keep, []
+
+    def meanwhile(*given):
+        (parts,) = (run / "attacks").glob(".parts-*")
+        with pytest.raises(RunError, match="in use by process"), held(parts):
+            pass
+        (parts / "000000.safetensors").unlink()  # somebody tidies up
+        seen.append(parts)
+        return honest(*given)
+
+    monkeypatch.setattr(attack_module, "keep", meanwhile)
+    assert dl(*words)[0] == 0
+    monkeypatch.setattr(attack_module, "keep", honest)
+    assert not seen[0].exists()
+    seen[0].mkdir()
+    with held(seen[0]):
+        code, out, err = dl(*words)
+    assert (code, out) == (6, "")
+    assert "in use by process" in err
+    assert dl(*words, "attack.eps=[0.2,0.2]")[0] == 0  # the same size twice is one attack
+    assert not list((run / "attacks").glob(".parts-*/*.safetensors"))
+
+
+def test_an_attack_that_is_refused_leaves_no_folder(dl, run):
+    assert dl("attack", str(run), "attack=pgd", "attack.target=77", "n=20", "checks=0")[0] == 2
+    assert not list((run / "attacks").glob("*"))
 
 
 def test_parts_of_another_attack_are_not_taken(dl, run):
