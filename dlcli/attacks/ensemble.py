@@ -53,8 +53,9 @@ class AutoAttack(Attack):
 
     def tally(self, classifier: Classifier, x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return adversarial pictures, and the number (B,) of the part that won each example, -1 where none did."""
-        if self.eps == 0:
-            return self(classifier, x, y, index), torch.full_like(y, -1)
+        x, y, index = self.admitted(x, y, index)
+        if self.eps == 0 or len(x) == 0:
+            return x.clone(), torch.full_like(y, -1)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return self._in_turn(classifier, Cases(x, y, None, index))
 

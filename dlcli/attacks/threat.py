@@ -79,9 +79,7 @@ class Attack:
         The result for an example depends on its number and the seed, not on the rest of the batch. An example that
         already belongs to the target class comes back as it was.
         """
-        x, y, index = x.detach().float(), y.to(x.device), index.to(x.device)
-        demand_pixels(x)
-        demand_room(self, x)
+        x, y, index = self.admitted(x, y, index)
         if self.eps == 0 or len(x) == 0:
             return x.clone()
         with torch.autocast(x.device.type, enabled=False), torch.no_grad():
@@ -93,6 +91,12 @@ class Attack:
             return found
         there = (y == target).view(-1, *[1] * (x.ndim - 1))
         return torch.where(there, x, found)
+
+    def admitted(self, x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is attacked in float32 and on one device. Raises ConfigError for pictures out of range."""
+        demand_pixels(x)
+        demand_room(self, x)
+        return x.detach().float(), y.to(x.device), index.to(x.device)
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the adversarial pictures; eps is above 0."""

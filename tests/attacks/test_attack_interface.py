@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from dlcli.attacks.ball import direction, length
 from dlcli.attacks.deepfool import DeepFool
+from dlcli.attacks.ensemble import AutoAttack
 from dlcli.attacks.fgsm import FGSM
 from dlcli.attacks.noise import Noise
 from dlcli.attacks.objective import cross_entropy, dlr, margin, slope
@@ -164,6 +165,8 @@ def test_a_slope_counts_each_example_once_whatever_the_batch():
             r"for levels up to 255 divide by 255; for example attack\.eps=0\.502",
         ),
         (lambda: PGD(eps=9.1, norm="l1")(refusing, X, Y, INDEX), r"attack\.eps=9\.1 must be at most 9 in l1"),
+        (lambda: AutoAttack(eps=0.1).tally(refusing, 255 * X, Y, INDEX), r"attacks see pixels in \[0, 1\]"),
+        (lambda: AutoAttack(eps=3.1, norm="l2").tally(refusing, X, Y, INDEX), r"attack\.eps=3\.1 must be at most 3"),
         (lambda: DeepFool(eps=3.1)(refusing, X, Y, INDEX), r"attack\.eps=3\.1 must be at most 3 in l2"),
         (
             lambda: Universal(eps=9.0, norm="l2").fitted(refusing, [Images(X, Y)]),
