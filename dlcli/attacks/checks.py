@@ -21,10 +21,10 @@ from dlcli.attacks.objective import Classifier, cross_entropy, margin, read, slo
 from dlcli.attacks.pgd import PGD
 from dlcli.attacks.shared import Learned
 from dlcli.attacks.square import Square
-from dlcli.attacks.threat import Attack
+from dlcli.attacks.threat import MOST, Attack
 from dlcli.attacks.walker import Walker
 
-QUERIES = 200  # of the attack without gradients
+QUERIES = 200  # of the attack without gradients, for each target
 DRAWS = 20  # of noise
 MORE = 0.003  # share of the examples that may be won in addition by twice the effort
 LATE, STILL = 0.25, 0.05  # the last part of a walk, and the share of the whole way down that it may still go
@@ -83,7 +83,8 @@ def weaker(attack: Attack) -> Iterator[tuple[str, Attack]]:
         return
     if attack.norm in FGSM.norms:
         yield "one step", FGSM(**threat, eps=attack.bound)
-        yield "no gradients", Square(**threat, eps=attack.bound, queries=QUERIES)
+        aims = MOST if attack.target == "all" else 1
+        yield "no gradients", Square(**threat, eps=attack.bound, queries=QUERIES * aims)
     if isinstance(attack, AutoAttack):
         return  # which is itself the answer to weak attacks
     yield "smaller eps", replace(attack, eps=attack.bound / 2, stop=True)

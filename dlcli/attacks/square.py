@@ -1,8 +1,8 @@
 """Square attack: squares of random sign, kept when they help (Andriushchenko et al. 2020, arXiv:1912.00049).
 
-It asks for outputs only, `queries` times for each example. linf: begins with vertical stripes of +-eps; then a square
-of side s is painted with +-eps in each channel. l2: begins with five rows of tiles; then one square gives its length to
-another, in each channel c of C, with a sign r = +-1 of its own:
+It asks for outputs only, `queries` times for each example; several targets share them. linf: begins with vertical
+stripes of +-eps; then a square of side s is painted with +-eps in each channel. l2: begins with five rows of tiles;
+then one square gives its length to another, in each channel c of C, with a sign r = +-1 of its own:
 
     d_c <- (r n + d_c / |d_c|) scaled to the length sqrt(|d_c and the other square|^2 + (eps^2 - |d|^2) / C)
 
@@ -12,7 +12,7 @@ share, halved at fixed points; in l2 s is odd and at least 3.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -22,7 +22,7 @@ from dlcli.attacks import ball
 from dlcli.attacks.best import Best, Cases
 from dlcli.attacks.objective import Classifier, read
 from dlcli.attacks.randomness import uniform
-from dlcli.attacks.threat import Attack, demand
+from dlcli.attacks.threat import MOST, Attack, demand
 
 TILES = 5  # in a column of the start in l2
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
@@ -45,20 +45,33 @@ class Square(Attack):
 
     def search(self, classifier: Classifier, cases: Cases) -> Tensor:
         """Return the pictures of lowest margin."""
-        clean = cases.margin(read(classifier, cases.x))
+        logits = read(classifier, cases.x)
+        clean, own = cases.margin(logits), self._alone(logits.shape[1])
         start = self._start(cases)
         best = Best(start, cases.margin(read(classifier, start)), self.stop)
         best.offer(torch.arange(len(clean), device=clean.device)[clean < 0], cases.x[clean < 0], clean[clean < 0])
         rows = best.open()
-        for query in range(self.queries - 2):
+        for query in range(own.queries - 2):
             if not len(rows):
                 break
             part = cases.at(rows)
-            side = self._side(query, cases.x)
+            side = own._side(query, cases.x)
             paint = self._painted_linf if self.norm == "linf" else self._painted_l2
             tried = ball.project(paint(best.x[rows], part, query, side), part.x, self.eps, self.norm)
             rows = rows[best.offer(rows, tried, part.margin(read(classifier, tried)))]
         return torch.where(ball.per_example(clean < best.value, cases.x), cases.x, best.x)
+
+    def _alone(self, classes: int) -> "Square":
+        """Return the attack with the queries that one search may spend of all.
+
+        One more chooses the targets; if it is all of them, each needs one more, which tells what came of it.
+        """
+        if self.target is None:
+            return self
+        targets, last = (min(MOST, classes - 1), 1) if self.target == "all" else (1, 0)
+        least = 1 + targets * (2 + last)
+        demand(self.queries >= least, "queries", self.queries, f"at least {least} with target={self.target}", 5000)
+        return replace(self, queries=(self.queries - 1) // targets - last)
 
     def _side(self, query: int, x: Tensor) -> int:
         """Return the side of the squares at a query."""

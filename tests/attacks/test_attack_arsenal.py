@@ -22,6 +22,7 @@ from dlcli.attacks.plane import onto
 from dlcli.attacks.spatial import Spatial, turned
 from dlcli.attacks.square import Square, hill, hill_and_hollow
 from dlcli.attacks.verify import verify
+from dlcli.errors import ConfigError
 
 LEARNED = {"patch", "universal"}  # one change for all pictures
 ALONE = LEARNED | {"fgsm", "fgm_l2", "spatial"}  # nothing to stop
@@ -96,6 +97,17 @@ def test_queries_are_kept_to():
     net, x = Counting(lambda x: torch.eye(4)[[0]].expand(len(x), -1)), pictures()
     Square(eps=0.1, queries=30)(net, x, torch.zeros(COUNT, dtype=torch.long), INDEX)
     assert net.shown == 30 * COUNT
+
+
+@pytest.mark.parametrize("target", ["least", "random", 2, "all"])
+def test_targets_share_the_queries(target):
+    net, x = Counting(lambda x: torch.eye(12)[[0]].expand(len(x), -1)), pictures()
+    y = torch.zeros(COUNT, dtype=torch.long)
+    Square(eps=0.1, queries=50, target=target)(net, x, y, INDEX)
+    spent = 1 + 9 * (49 // 9) if target == "all" else 50
+    assert net.shown == spent * COUNT
+    with pytest.raises(ConfigError, match=r"attack\.queries=2 must be at least (3|28) with target="):
+        Square(eps=0.1, queries=2, target=target)(net, x, y, INDEX)
 
 
 def test_finished_examples_are_not_computed_any_more():
