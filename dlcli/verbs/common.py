@@ -14,6 +14,7 @@ import torch
 
 from dlcli import __version__
 from dlcli.config.build import build
+from dlcli.data.overlap import overlap
 from dlcli.data.splits import check, mixed
 from dlcli.data.without import leave_out
 from dlcli.engine import checkpoint
@@ -44,6 +45,7 @@ def load_data(config: dict[str, Any], root: str, plugins: Iterable[str] = ()) ->
     check(splits, splits.facts.get("classes"))
     if "path" in config["source"]:  # files of the user's own may change; all others are checked where they are read
         splits.facts["sha256"] = fingerprint(splits)
+        splits.facts["notes"] = [*splits.facts.get("notes", ()), *overlap(splits)]
     for note in splits.facts.get("notes", ()):
         print(note)
     return splits._replace(valid=mixed(splits.valid), test=mixed(splits.test))  # training is shuffled as it is

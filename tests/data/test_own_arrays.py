@@ -9,8 +9,10 @@ import torch
 
 from dlcli.batch import Images, Table
 from dlcli.data.arrays import ArrayFile
+from dlcli.data.overlap import seen
 from dlcli.data.splits import check
 from dlcli.errors import DataError
+from dlcli.verbs.common import load_data
 
 GENERATOR = np.random.default_rng(0)
 BYTES = GENERATOR.integers(0, 256, (40, 6, 5), dtype=np.uint8)
@@ -173,3 +175,27 @@ def test_an_npy_is_not_an_npz(tmp_path):
     np.save(tmp_path / "own.npy", BYTES)
     with pytest.raises(DataError, match=r"cannot be read as .npz"):
         ArrayFile(path="own.npy").load(tmp_path)
+
+
+def test_examples_that_training_has_too_are_counted(tmp_path, capsys):
+    def told(**arrays):
+        np.savez(tmp_path / "own.npz", **arrays)
+        source = {"_target_": "dlcli.data.arrays.ArrayFile", "path": str(tmp_path / "own.npz")}
+        splits = load_data({"source": source}, str(tmp_path))
+        assert capsys.readouterr().out.splitlines() == splits.facts["notes"]
+        return splits.facts["notes"]
+
+    both = {"x_valid": BYTES[30:35], "y_valid": CLASSES[:5], "x_test": BYTES[:9] ^ 1, "y_test": CLASSES[:9]}
+    assert told(x=BYTES, y=CLASSES, **both) == ["5 of 5 validation examples also stand in the training split"]
+    assert told(x=BYTES, y=CLASSES) == []
+    rows = np.concatenate([ROWS[:7], ROWS[:3, ::-1]])  # the same numbers in another order are another example
+    found = told(x=ROWS, y=CLASSES, x_test=rows, y_test=CLASSES[:10], x_valid=-ROWS, y_valid=CLASSES)
+    assert found == ["7 of 10 test examples also stand in the training split"]
+
+
+def test_rows_are_compared_to_the_bit():
+    x = torch.randint(0, 2, (400, 1, 5, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert seen(x[:300], x[290:]) == 10
+    assert seen(x[:300], x[:0]) == 0
+    alike = torch.eye(8, dtype=torch.uint8)  # of one sum, all of them
+    assert seen(alike.repeat(1, 8)[:4], alike.repeat(1, 8)) == 4
