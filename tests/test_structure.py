@@ -8,7 +8,7 @@ import dlcli
 
 ROOT = Path(dlcli.__file__).parent
 
-LEAVES = {"disk", "errors", "jsonfile", "lock", "text", "tokens"}  # everyone may import these
+LEAVES = {"child", "disk", "errors", "jsonfile", "lock", "text", "tokens"}  # everyone may import these
 ALLOWED = {
     "cli": {"arguments", "guide", "verbs", "config", "run"},
     "arguments": {"config", "run"},

@@ -8,7 +8,6 @@ import atexit
 import json
 import select
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import IO
 
 import numpy as np
 
+from dlcli.child import command
 from dlcli.data.decode import Unreadable, Wanted, decode
 from dlcli.data.worker import HEADER
 
@@ -43,9 +43,8 @@ class Worker:
     def ask(self, wanted: Wanted) -> np.ndarray:
         """Send a request and wait for its answer. Raises EOFError and OSError if the process has died."""
         if self.popen is None:
-            words = [sys.executable, "-m", "dlcli.data.worker"]
             pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-            self.popen = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=nowhere)
+            self.popen = subprocess.Popen(command("dlcli.data.worker"), stdin=pipe, stdout=pipe, stderr=nowhere)
         into, out = self.popen.stdin, self.popen.stdout
         assert into is not None
         assert out is not None

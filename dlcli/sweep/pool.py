@@ -2,13 +2,13 @@
 
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from dlcli import child
 from dlcli.errors import StorageError
 from dlcli.sweep.ledger import Ledger, Row
 from dlcli.sweep.process import Process, cause
@@ -19,9 +19,8 @@ Command = Callable[[Ledger, int, list[str]], list[str]]
 
 
 def command(ledger: Ledger, number: int, words: list[str]) -> list[str]:
-    """Return the command line of a job; it finds the same packages as this process, and no others."""
-    safe = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
-    return [sys.executable, *safe, "-m", "dlcli.job", str(ledger.folder), str(number), *words]
+    """Return the command line of a job."""
+    return child.command("dlcli.job", str(ledger.folder), str(number), *words)
 
 
 class Pool:
