@@ -106,15 +106,22 @@ class Log:
         from matplotlib.image import imread
 
         for key, figure in figures.items():
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format="png")
             path = self.folder / "figures" / f"{name}-{key.replace(' ', '-').replace('_', '-')}.png"
-            self.attempt("figures", functools.partial(figure.savefig, path))
-            if "figures" not in self._broken:
-                picture = imread(path)[..., :3]  # (H, W, 3)
-                self.board(
-                    lambda writer, key=key, picture=picture: writer.add_image(
-                        f"{name}/{key}", picture, step, dataformats="HWC"
-                    )
+            self.attempt("figures", functools.partial(self.put, path, drawn.getvalue()))
+            drawn.seek(0)
+            picture = imread(drawn)[..., :3]  # (H, W, 3)
+            self.board(
+                lambda writer, key=key, picture=picture: writer.add_image(
+                    f"{name}/{key}", picture, step, dataformats="HWC"
                 )
+            )
+
+    def put(self, path: Path, content: bytes) -> None:
+        """Write a file in one piece into a folder of the run; git drops folders that were empty."""
+        path.parent.mkdir(exist_ok=True)
+        disk.write(path, content)
 
     def histograms(self, values: dict[str, Any], step: int) -> None:
         """Log histograms of tensors at a step."""

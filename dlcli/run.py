@@ -8,7 +8,10 @@ outputs/<model>-<data>/<time>/
     scalars.csv  report.json  figures/  samples/  events.out.tfevents...
 """
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,6 +56,7 @@ class Run:
     def put(self, name: str, content: bytes) -> None:
         """Write a file in one piece. Raises StorageError; the former one then still stands."""
         try:
+            (self.path / name).parent.mkdir(exist_ok=True)  # git drops folders that were empty
             disk.write(self.path / name, content)
         except OSError as error:
             raise StorageError(f"{self}/{name}: cannot be written ({error.strerror}); make room there") from error
@@ -73,10 +77,14 @@ class Run:
     def record(self) -> dict[str, Any]:
         """What was written when the run began; raises RunError if it is not the record of a run.
 
-        Raises RefusedError if something in the folder leads out of it.
+        Raises RefusedError if something in the folder, however deep, leads out of it.
         """
-        if links := [path.name for path in self.path.iterdir() if path.is_symlink()]:
-            raise RefusedError(f"{self}/{links[0]}: a link, which may lead out of the run; put the real thing there")
+        try:
+            link = next(links(self.path), None)
+        except OSError as error:
+            raise RunError(f"{error.filename}: cannot be searched for links ({error.strerror}); allow it") from error
+        if link:
+            raise RefusedError(f"{brief(link)}: a link, which may lead out of the run; put the real thing there")
         record = self.read("run.json")
         config = record.get("config")
         for part in ("model", "data"):
@@ -109,6 +117,18 @@ def fresh(folder: Path) -> Path:
         except FileExistsError:
             continue
         return path
+
+
+def links(folder: Path) -> Iterator[Path]:
+    """Yield the links in a folder and below it; none is followed. Raises OSError for what cannot be looked into."""
+    folders = [folder]
+    while folders:
+        with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:  # another process may tidy up
+            for entry in entries:
+                if entry.is_symlink():
+                    yield Path(entry.path)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
 
 
 def brief(path: Path) -> str:

@@ -84,7 +84,11 @@ def undrawn(request, monkeypatch):
     A test that asks for `drawn` has them nevertheless.
     """
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(Figure, "savefig", lambda figure, path: Image.new("RGB", (8, 8)).save(path))
+
+        def blank(figure, file, format="png"):
+            Image.new("RGB", (8, 8)).save(file, format)
+
+        monkeypatch.setattr(Figure, "savefig", blank)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dlcli.figures import canvas
 from dlcli.log import Log, Ticker, clock
 
 
@@ -119,3 +120,20 @@ def test_a_table_beyond_all_measure_is_not_read(tmp_path, capsys):
     Log(tmp_path, resumed_at=5).close()
     assert "more than 268,435,456 bytes" in capsys.readouterr().out
     assert (tmp_path / "scalars.csv").read_text() == "step,name,value\n"
+
+
+def test_a_figure_is_not_written_through_a_link_and_needs_no_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    log = Log(tmp_path / "run")
+    figure = canvas("title", "x", "y")[0]
+    log.figures("test", {"roc": figure}, 1)  # git drops folders that were empty
+    place = tmp_path / "run/figures/test-roc.png"
+    drawn = place.read_bytes()
+    place.unlink()
+    (tmp_path / "victim").write_text("untouched")
+    place.symlink_to(tmp_path / "victim")
+    log.figures("test", {"roc": figure}, 2)
+    log.close()
+    assert (tmp_path / "victim").read_text() == "untouched"
+    assert place.read_bytes() == drawn
+    assert read(tmp_path / "run").Tags()["images"] == ["test/roc"]

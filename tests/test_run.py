@@ -1,12 +1,13 @@
 """Run folders: one for each run, in the order in which they began, found by what people type."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from dlcli.errors import ConfigError, RunError, StorageError
+from dlcli.errors import ConfigError, RefusedError, RunError, StorageError
 from dlcli.run import Run, find, runs, unfinished
 
 RECORD = {"config": {"model": {}, "data": {}}}
@@ -80,3 +81,42 @@ def test_a_folder_that_cannot_be_written_is_told():
 def test_a_step_that_cannot_be_is_none(tmp_path, told, step):
     (tmp_path / "status.json").write_text(json.dumps({"at": told}))
     assert Run(tmp_path).at == step
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "figures/test-confusion.png", "export/safetensors", "a/b/c/d"])
+def test_a_link_anywhere_in_a_run_is_refused(tmp_path, place):
+    run = create()
+    assert run.record == RECORD
+    link = run / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_dir():
+        link.rename(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RefusedError, match=f"{place}: a link"):
+        _ = run.record
+
+
+def test_a_folder_that_cannot_be_searched_is_told(monkeypatch):
+    run = create()
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "figures":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(RunError, match=r"figures: cannot be searched for links \(Permission denied\)"):
+        _ = run.record
+
+
+def test_a_file_of_a_run_is_put_where_git_has_dropped_the_folder():
+    run = create()
+    (run / "figures").rmdir()
+    run.put("figures/x.txt", b"x")
+    assert (run / "figures/x.txt").read_bytes() == b"x"
+    (run / "figures/x.txt").unlink()
+    (run / "figures").rmdir()
+    (run / "figures").write_text("a file, not a folder")
+    with pytest.raises(StorageError, match=r"figures/x\.txt: cannot be written"):
+        run.put("figures/x.txt", b"x")

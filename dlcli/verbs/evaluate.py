@@ -1,5 +1,6 @@
 """`dl eval`: the numbers and pictures of a split, the test split by default; needs nothing but the run folder."""
 
+from io import BytesIO
 from typing import Any
 
 import torch
@@ -80,8 +81,6 @@ def mistakes(model: Any, examples: Loader, measured: dict[str, torch.Tensor], co
 
 def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures: dict, worst: dict) -> None:
     """Write everything into the run folder and TensorBoard."""
-    from dlcli.figures import save_grid
-
     split, step = config["split"], run.at
     log = Log(run.path, resumed_at=FOREVER)
     log.scalars({f"{split}/{name}": value for name, value in scores.items()}, step)
@@ -89,13 +88,22 @@ def write(run: Run, config: dict[str, Any], scores: dict, numbers: dict, figures
     log.pictures(f"{split}/worst", worst, step)
     log.close()
     for name, value in worst.items():
-        target = run / "figures" / f"{split}-worst-{name.replace(' ', '-')}"
+        target = f"figures/{split}-worst-{name.replace(' ', '-')}"
         if isinstance(value, str):
-            target.with_suffix(".txt").write_text(value + "\n", encoding="utf-8")
+            run.put(f"{target}.txt", f"{value}\n".encode())
         else:
-            save_grid(value, target.with_suffix(".png"))
+            run.put(f"{target}.png", png(value))
     asked = {key: config[key] for key in ("split", "checkpoint", "committee", "views")}
     run.write(f"report-{split}.json", {**asked, "scores": scores, **numbers})
+
+
+def png(pictures: torch.Tensor) -> bytes:
+    """Return pictures (N, C, H, W) as the content of a file."""
+    from dlcli.figures import save_grid
+
+    with BytesIO() as file:
+        save_grid(pictures, file)
+        return file.getvalue()
 
 
 def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers: dict[str, Any]) -> None:

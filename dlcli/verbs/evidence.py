@@ -1,5 +1,6 @@
 """What an attack leaves behind: pairs, pictures that any viewer opens, figures, a report, and a few lines."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,11 @@ def eight_bit(stage: Stage, name: str, report: dict[str, Any], made: Made, befor
         return None
     columns = int(count**0.5) or 1
     path = folder(stage) / f"{name}.png"
-    Image.fromarray(tiled(rounded(made.clean, made.adversarial), columns)).save(path)
-    with Image.open(path) as sheet:
+    written = BytesIO()
+    Image.fromarray(tiled(rounded(made.clean, made.adversarial), columns)).save(written, "png")
+    with writable(path.parent):
+        disk.write(path, written.getvalue())
+    with Image.open(written) as sheet:
         loud = torch.from_numpy(np.asarray(sheet).copy()).view(*sheet.size[::-1], channels)
     pictures = untiled(loud, count, columns, height, width).float() / LEVELS
     threat = report["threat"]

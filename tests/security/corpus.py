@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from inputs import IDX, PARQUET, TABLES, arrays
 from payloads import ARCHIVES, EVIL, PICKLES, PYTHON
-from places import ODD, Case, lead_folder_out, put
+from places import ODD, Case, lead_folder_out, lead_out, put
 from records import SCALARS, STATUS, TEXTS, records
 from tensors import MALFORMED, SEALED
 
@@ -46,6 +46,12 @@ def corpus() -> Iterator[Case]:
     yield Case("folder", "figures that lead out", lambda run: lead_folder_out(run / "figures"))
     yield Case("folder", "samples that lead out", lambda run: lead_folder_out(run / "samples"))
     yield Case("folder", "attacks that lead out", lambda run: lead_folder_out(run / "attacks"))
+    yield Case("folder", "a figure that leads out", lambda run: lead_out(run / "figures/test-confusion.png"))
+    yield Case(
+        "folder",
+        "an export that leads out",
+        lambda run: (run / "export").mkdir() or lead_folder_out(run / "export/safetensors"),
+    )
     yield from (Case("arrays", name, put(content)) for name, content in arrays())
     yield from (Case("arrays", name, ODD[name]) for name in ODD if name != "link out of the run")
     yield from (Case("table", name, put(content)) for name, content in TABLES.items())

@@ -30,6 +30,7 @@ ENTRIES = {  # by kind of file: the commands that could read it, `{softmax}` and
         ("sample", "{vae}", "n=2"),
         ("attack", "{softmax}", "n=8", "checks=0"),
         ("train", "resume={vae}", "epochs=2"),
+        ("export", "{softmax}", "format=safetensors"),
         ("ls", "runs"),
     ),
     "arrays": ((*DATA, "data=arrays", "data.source.path=x.npz"),),
