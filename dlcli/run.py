@@ -10,6 +10,7 @@ outputs/<model>-<data>/<time>/
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from dlcli import disk, jsonfile
-from dlcli.errors import ConfigError, RefusedError, RunError, StorageError
+from dlcli.errors import ConfigError, DataError, RefusedError, RunError, StorageError
+from dlcli.text import printable
 
 LAST = 2**62  # no step is beyond it
 
@@ -34,15 +36,24 @@ class Run:
 
     @classmethod
     def create(cls, outputs: Path, name: str, record: dict[str, Any]) -> "Run":
-        """Make a folder that nobody else has, and write the record into it. Raises StorageError."""
+        """Make a folder that nobody else has, and write the record into it. Raises ConfigError and StorageError.
+
+        Raises DataError if the record could not be read again.
+        """
         if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
             raise ConfigError(f"name={name}: letters, digits and . + - _ only; it becomes the name of a folder")
+        content = jsonfile.encode(record)
+        if len(content) > jsonfile.LIMIT:
+            raise DataError(
+                f"{name}: what a run must note of these data takes {len(content):,} bytes, more than the "
+                f"{jsonfile.LIMIT:,} that are read again; take data with fewer columns, classes or tokens"
+            )
         try:
             (outputs / name).mkdir(parents=True, exist_ok=True)
             run = cls(fresh((outputs / name).absolute()))
             for folder in ("checkpoints", "figures", "samples"):
                 (run.path / folder).mkdir()
-            run.write("run.json", record)
+            run.put("run.json", content)
         except OSError as error:
             raise StorageError(
                 f"{outputs}: cannot be written ({error.strerror}); choose another with paths.outputs=DIR"
@@ -146,14 +157,21 @@ def runs(outputs: Path) -> list[Run]:
 def unfinished(outputs: Path) -> Run | None:
     """Return the newest run that has a checkpoint and is not done, or not told in a report, if there is one."""
     for run in reversed(runs(outputs)):
-        done = (now := run.status).get("state") == "done" and run.reported(now.get("step", 0))
+        try:
+            done = (now := run.status).get("state") == "done" and run.reported(now.get("step", 0))
+        except RunError as error:
+            print(f"warning: {printable(str(error))}; the next older run serves", file=sys.stderr)
+            continue
         if (run / "checkpoints/manifest.jsonl").exists() and not done:
             return run
     return None
 
 
 def find(outputs: Path, name: str | None) -> Run:
-    """Return the run that a name or path means; None or "last": the newest with a checkpoint. Raises RunError."""
+    """Return the run that a name or path means; None or "last": the newest with a checkpoint. Raises RunError.
+
+    A folder means the newest run in it, and only a name of no run and no folder is looked for within names.
+    """
     known = runs(outputs)
     if name in (None, "last"):
         usable = [run for run in known if (run / "checkpoints/manifest.jsonl").exists()]
@@ -163,7 +181,8 @@ def find(outputs: Path, name: str | None) -> Run:
     for path in (Path(name), outputs / name):
         if (path / "run.json").is_file():
             return Run(path.absolute())
-    fitting = [run for run in known if str(run).startswith(name) or name in (run.path.name, run.path.parent.name)]
+    folders = {Path(name).absolute(), (outputs / name).absolute()}
+    fitting = [run for run in known if name == run.path.name or not folders.isdisjoint(run.path.parents)]
     fitting = fitting or [run for run in known if name in f"{run.path.parent.name}/{run.path.name}"]
     if fitting:
         return fitting[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.errors import ConfigError, RefusedError, RunError, StorageError
+from dlcli.errors import ConfigError, DataError, RefusedError, RunError, StorageError
 from dlcli.run import Run, find, runs, unfinished
 
 RECORD = {"config": {"model": {}, "data": {}}}
@@ -120,3 +120,30 @@ def test_a_file_of_a_run_is_put_where_git_has_dropped_the_folder():
     (run / "figures").write_text("a file, not a folder")
     with pytest.raises(StorageError, match=r"figures/x\.txt: cannot be written"):
         run.put("figures/x.txt", b"x")
+
+
+def test_a_folder_means_its_own_runs_not_those_of_one_whose_name_begins_alike():
+    own, other = create("softmax-digits"), create("softmax-digits8")
+    for name in ("outputs/softmax-digits", "outputs/softmax-digits/", "softmax-digits/", str(own.path.parent)):
+        assert find(Path("outputs"), name).path == own.path
+    assert find(Path("outputs"), "outputs").path == find(Path("outputs"), "softmax").path == other.path
+    with pytest.raises(RunError, match="no such run"):
+        find(Path("outputs"), "outputs/softmax-digit")
+
+
+def test_a_record_that_could_not_be_read_again_is_refused_before_the_run_is_made():
+    names = {"config": {"model": {}, "data": {"names": ["x" * 60] * 70_000}}}
+    with pytest.raises(DataError, match=r"takes 4,\d+,\d+ bytes, more than the 4,194,304 .* fewer columns"):
+        Run.create(Path("outputs"), "linear-table", names)
+    assert not Path("outputs").exists()
+
+
+def test_one_damaged_status_takes_no_other_run_away(dl, capfd):
+    good, bad = create("good-run"), create("bad-run")
+    good.write("status.json", {"state": "stopped", "step": 3})
+    (bad / "status.json").write_text("{")
+    assert unfinished(Path("outputs")).path == good.path
+    assert capfd.readouterr().err.startswith(f"warning: {bad}/status.json: damaged")
+    code, out, err = dl("ls", "runs")
+    assert (code, err) == (0, "")
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["stopped", "damaged"]

@@ -20,10 +20,21 @@ LONGEST = 1000  # characters of a name
 
 
 def encode(tensors: Tensors, plain: dict[str, Any]) -> bytes:
-    """Return the content of a checkpoint."""
+    """Return the content of a checkpoint. Raises CheckpointError if it could not be read again."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(plain)
-    return save(tensors, {"state": text, "sha256": digest(tensors, text)})
+    content = save(tensors, {"state": text, "sha256": digest(tensors, text)})
+    if (size := length(content)) > jsonfile.LIMIT:
+        raise CheckpointError(
+            f"a checkpoint of {len(tensors):,} tensors has a header of {size:,} bytes, more than {jsonfile.LIMIT:,}, "
+            "and could not be read again; take a model of fewer, larger layers"
+        )
+    return content
+
+
+def length(content: bytes) -> int:
+    """Return how many bytes the header of a safetensors file says that it has."""
+    return int.from_bytes(content[:8], "little")
 
 
 def digest(tensors: Tensors, text: str) -> str:
@@ -38,7 +49,7 @@ def digest(tensors: Tensors, text: str) -> str:
 def decode(content: bytes, source: Any) -> tuple[Tensors, dict[str, Any]]:
     """Return tensors and plain data of a checkpoint. Raises CheckpointError if it is damaged."""
     try:
-        if int.from_bytes(content[:8], "little") > jsonfile.LIMIT:
+        if length(content) > jsonfile.LIMIT:
             raise ValueError(f"a header of more than {jsonfile.LIMIT:,} bytes")
         tensors, stated = load(content), header(content)
         if max(map(len, tensors), default=0) > LONGEST:
@@ -52,8 +63,7 @@ def decode(content: bytes, source: Any) -> tuple[Tensors, dict[str, Any]]:
 
 def header(content: bytes) -> dict[str, str]:
     """Return the texts in the header of a safetensors file that its library has accepted."""
-    size = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return json.loads(content[8 : 8 + length(content)]).get("__metadata__", {})
 
 
 def apply(model: torch.nn.Module, tensors: Tensors, source: Any) -> None:

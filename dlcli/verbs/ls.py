@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlcli.config import catalog, paths
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, RunError
 from dlcli.run import runs
 from dlcli.text import printable
 
@@ -76,7 +76,10 @@ def run_rows(pattern: str, outputs: Path) -> Iterator[tuple[str, str, str, str, 
     for run in runs(outputs):
         name = f"{run.path.parent.name}/{run.path.name}"
         if fnmatch(name, pattern) or fnmatch(run.path.parent.name, pattern):
-            status = run.status
+            try:
+                status = run.status
+            except RunError:
+                status = {"state": "damaged"}
             score = f"{status.get('monitor')} {status['score']:.4g}" if isinstance(status.get("score"), float) else ""
             yield name, state(status), str(status.get("step", "")), score, age(run.path)
 

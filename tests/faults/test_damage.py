@@ -12,6 +12,7 @@ from harness import aim, assert_same, begin, finished, only_run, wait
 
 from dlcli.engine import checkpoint, store
 from dlcli.engine.store import Store
+from dlcli.errors import CheckpointError
 
 
 def numbers(step):
@@ -277,3 +278,12 @@ def test_a_reader_that_is_overtaken_reads_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Store, "names", names)
     assert number(made) == 4
+
+
+def test_a_state_that_could_not_be_read_again_is_refused_before_it_is_kept(tmp_path):
+    """A header is read up to 4 MiB; one of so many tensors, or of so much plain data, is longer."""
+    made = filled(tmp_path / "a", 1)
+    for tensors, plain in (({f"{i:099}": torch.zeros(0) for i in range(30_000)}, {}), ({}, {"text": "x" * 2**22})):
+        with pytest.raises(CheckpointError, match=r"header of [4-9],\d+,\d+ bytes, more than 4,194,304.*fewer"):
+            made.save(2, tensors, plain)
+    assert number(made) == 1
