@@ -95,15 +95,20 @@ def trained(run: Run, which: str) -> dict[str, torch.Tensor]:
 
 def split_of(splits: Any, name: str, record: dict[str, Any]) -> Any:
     """Return one split of a data set. Raises DataError if its facts differ from those that the run was trained with."""
-    known = record.get("config", {}).get("data", {})
-    for fact in ("features", "classes", "labels", "targets", "names", *VOCABULARIES, "sha256"):
-        if known.get(fact) is not None and splits.facts.get(fact, known[fact]) != known[fact]:
-            now = splits.facts[fact]
-            if "vocabulary" in fact:
-                raise DataError("the data has another vocabulary than the run was trained with; use the same data")
-            raise DataError(f"the data has {fact}={now}, the run was trained with {known[fact]}; use the same data")
+    require_same(splits.facts, record.get("config", {}).get("data", {}))
     without = record.get("config", {}).get("without")
     return mixed(getattr(leave_out(splits, without if isinstance(without, list) else []), name))
+
+
+def require_same(facts: dict[str, Any], known: dict[str, Any]) -> None:
+    """Raise DataError if facts of a data set differ from those that are known of it."""
+    for fact in ("features", "classes", "labels", "targets", "names", *VOCABULARIES, "sha256"):
+        if known.get(fact) is not None and facts.get(fact, known[fact]) != known[fact]:
+            if "vocabulary" in fact:
+                raise DataError("the data has another vocabulary than the run was trained with; use the same data")
+            raise DataError(
+                f"the data has {fact}={facts[fact]}, the run was trained with {known[fact]}; use the same data"
+            )
 
 
 def environment() -> dict[str, Any]:

@@ -26,7 +26,7 @@ from dlcli.errors import CheckpointError, ConfigError
 from dlcli.model import Model
 from dlcli.run import Run, find
 from dlcli.verbs import vectors
-from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, stated, trained
+from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, require_same, stated, trained
 
 AT_ONCE = 2_000_000  # pixels that are scored at once
 STEERING = ("optimizer", "schedule", "clip", "clip_value", "l1", "max_norm")  # keys that reach the players alone
@@ -52,8 +52,11 @@ def prepare(config: Any) -> Setup:
     from omegaconf import open_dict
 
     splits = leave_out(load_data(plain(config.data), config.paths.data, config.plugins), config.get("without", []))
+    facts = stated(splits.facts)
+    if config.resume and not config.fork:  # a fork may go on with other data: it is a run of its own
+        require_same(facts, plain(config.data))
     with open_dict(config):
-        config.data.update(stated(splits.facts))
+        config.data.update(facts)
     require_facts(config)
     values = plain(config)
     choice = pick_device(values["device"])

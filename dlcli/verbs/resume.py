@@ -11,6 +11,7 @@ from dlcli.engine import state
 from dlcli.engine.store import Store
 from dlcli.errors import ConfigError, RefusedError, RunError
 from dlcli.run import Run, find, unfinished
+from dlcli.verbs.common import plain
 from dlcli.verbs.prepare import Setup
 
 CONTINUABLE = ("resume", "epochs", "max_steps", "max_time", "patience", "log.", "save.", "paths.", "device.", "plugins")
@@ -28,11 +29,12 @@ def wanted(config: Any) -> Run:
 def continued(run: Run, now: Any, overrides: Sequence[str]) -> Any:
     """Return the config of a run with the changes that may be made. Raises ConfigError for others, and for its faults.
 
-    Whose code may run is for the command line to say, never for the file of a run.
+    Whose code may run, where data lie and where runs go is for this command and machine to say, never for the file of
+    a run.
     """
     from omegaconf import OmegaConf
 
-    saved = run.record["config"] | {"plugins": list(now.plugins), "fork": now.fork}
+    saved = run.record["config"] | {"plugins": list(now.plugins), "fork": now.fork, "paths": plain(now.paths)}
     if lost := missing(saved, now):
         raise RunError(f"{run}/run.json: damaged or of another version (it has no {', '.join(lost)}); it cannot go on")
     if "${" in json.dumps(saved):

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlcli.config.check import check
 from dlcli.engine import checkpoint, state
 from dlcli.engine.store import Store
 from dlcli.errors import CheckpointError, ConfigError
 from dlcli.run import Run
 from dlcli.verbs.prepare import prepare
+from dlcli.verbs.resume import continued
 
 Saved = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -37,11 +39,11 @@ def verify(run: Run, config: dict[str, Any]) -> None:
     steps, half = config["steps"], config["steps"] // 2
     if not half:
         raise ConfigError("steps=1: one step has no middle to be interrupted in; use steps=2 or more")
-    begin = Store(run / "checkpoints").newest()
-    first, content = begin[1]["clock"]["step"], checkpoint.encode(*begin)
-    whole = go_on(run, config, content, steps)
-    middle = checkpoint.encode(*go_on(run, config, content, half))
-    broken = go_on(run, config, middle, steps - half)
+    longer = endless(run, config)
+    content = checkpoint.encode(*Store(run / "checkpoints").newest())
+    whole = go_on(run, longer, content, steps)
+    middle = checkpoint.encode(*go_on(run, longer, content, half))
+    broken = go_on(run, longer, middle, steps - half)
     differing = differences(whole, broken)
     if differing:
         raise CheckpointError(
@@ -49,12 +51,13 @@ def verify(run: Run, config: dict[str, Any]) -> None:
             "on a GPU train with deterministic=true for the same bits"
         )
     print(f"{run}: equal to the bit, with and without an interruption")
+    first = whole[1]["clock"]["step"] - steps
     print(f"{len(whole[0])} tensors and every counter, {steps} steps on from step {first} (interrupted after {half})")
 
 
-def go_on(run: Run, config: dict[str, Any], content: bytes, steps: int) -> Saved:
+def go_on(run: Run, config: Any, content: bytes, steps: int) -> Saved:
     """Return the state so many steps after a saved one, in objects that know nothing of former ones."""
-    setup = prepare(endless(run, config))
+    setup = prepare(config.copy())
     state.restore(setup.engine, *checkpoint.decode(content, run), run)
     count = Countdown(steps)
     setup.engine.fit(setup.train, setup.valid, count, count.step_end)
@@ -62,15 +65,13 @@ def go_on(run: Run, config: dict[str, Any], content: bytes, steps: int) -> Saved
 
 
 def endless(run: Run, config: dict[str, Any]) -> Any:
-    """Return the config of a run that has so many more steps to go."""
-    from omegaconf import OmegaConf
-
-    changes = {"plugins": config["plugins"], "max_steps": None, "max_time": None, "patience": None}
-    changes["init_from"] = None  # the checkpoint has it all
-    saved = run.record["config"]
-    saved |= changes | {"epochs": saved["epochs"] + config["steps"]}
-    saved["paths"] |= {"data": config["paths"]["data"]}
-    return OmegaConf.create(saved)
+    """Return the config of a run that has so many more steps to go. Raises DlError, as if it were to be resumed."""
+    now = check("train", [])
+    now.plugins, now.paths, now.resume = config["plugins"], config["paths"], str(run)
+    longer = continued(run, now, ["max_steps=null", "max_time=null", "patience=null"])
+    longer.resume, longer.init_from = now.resume, None  # the checkpoint has it all
+    longer.epochs += config["steps"]
+    return longer
 
 
 def differences(one: Saved, other: Saved) -> list[str]:

@@ -31,6 +31,7 @@ ENTRIES = {  # by kind of file: the commands that could read it, `{softmax}` and
         ("attack", "{softmax}", "n=8", "checks=0"),
         ("train", "resume={vae}", "epochs=2"),
         ("export", "{softmax}", "format=safetensors"),
+        ("verify", "{softmax}", "steps=2"),
         ("ls", "runs"),
     ),
     "arrays": ((*DATA, "data=arrays", "data.source.path=x.npz"),),
