@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import TextIO
 
 TEMPORARY = ".tmp-"  # followed by the process that writes
 
@@ -43,6 +44,21 @@ def put(path: Path, content: bytes, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def ending(path: Path) -> TextIO:
+    """Open a text file to add rows to it, made if need be; what a crash has torn ends in a line of its own.
+
+    A link, pipe or device is an OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    if not os.path.isfile(descriptor):
+        os.close(descriptor)
+        raise OSError(None, "not a regular file", str(path))
+    file, size = os.fdopen(descriptor, "a", newline="", encoding="utf-8"), os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        file.write("\n")
+    return file
 
 
 def sync(folder: Path) -> None:

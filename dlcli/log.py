@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,33 +42,43 @@ class Log:
         self.attempt("scalars.csv", self.begin)
 
     def begin(self) -> None:
-        """Open the table without the rows after the checkpoint.
+        """Open the table; who only adds to a run leaves it to its writer, who drops the rows after the checkpoint."""
+        if self.resumed_at != FOREVER:
+            disk.write(self.table, self.kept())
+        self._file = disk.ending(self.table)
+        if self._file.tell() == 0:
+            csv.writer(self._file).writerow(COLUMNS)
+            self._file.flush()
 
-        Those of its very step may come again: validation follows the save.
+    def kept(self) -> bytes:
+        """Return the table up to the checkpoint.
+
+        The rows of its very step may come again: validation follows the save.
         """
-        limit = self.resumed_at
-        kept = [row for row in self.rows() if int(row["step"]) <= limit] if limit is not None else []
-        self._known = {(row["step"], row["name"]) for row in kept if row["step"] == str(limit)}
-        if limit != FOREVER or not kept:
-            content = io.StringIO(newline="")
-            csv.writer(content).writerows([COLUMNS, *([row[key] for key in COLUMNS] for row in kept)])
-            disk.write(self.table, content.getvalue().encode())
-        self._file = self.table.open("a", newline="", encoding="utf-8")
+        limit, content = self.resumed_at, io.BytesIO()
+        text = io.TextIOWrapper(content, "utf-8", newline="", write_through=True)
+        csv.writer(text).writerow(COLUMNS)
+        for row in self.rows() if limit is not None else ():
+            if int(row["step"]) <= limit:
+                csv.writer(text).writerow([row[key] for key in COLUMNS])
+                if row["step"] == str(limit):
+                    self._known.add((row["step"], row["name"]))
+        return content.getvalue()
 
-    def rows(self) -> list[dict[str, str]]:
-        """Return the rows of `scalars.csv`; without a table that can be read, none."""
+    def rows(self) -> Iterator[dict[str, str]]:
+        """Yield the rows of `scalars.csv`, as far as they can be read; without a table, none."""
         try:
             with jsonfile.regular(self.table) as file:
                 if os.fstat(file.fileno()).st_size > LARGEST:
                     raise ValueError(f"more than {LARGEST:,} bytes")
-                text = file.read().decode()
-            whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")  # a torn row is none
-            return [row for row in csv.DictReader(whole) if row["value"] and STEP.fullmatch(row["step"])]
+                lines = io.TextIOWrapper(file, "utf-8", newline="")
+                for row in csv.DictReader(line for line in lines if line.endswith("\n")):  # a torn row is none
+                    if row["value"] and STEP.fullmatch(row["step"]):
+                        yield row
         except FileNotFoundError:
-            return []
+            return
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            self.say(f"warning: {self.table} cannot be read ({error}); it begins anew")
-            return []
+            self.say(f"warning: {self.table} cannot be read ({error}); what follows there is dropped")
 
     def say(self, text: str) -> None:
         """Print a line."""

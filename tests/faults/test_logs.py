@@ -1,6 +1,8 @@
 """Logs on disks that fail, or that a crash has torn: they may never end a training, and hold no row twice."""
 
 import errno
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,51 @@ def test_whoever_evaluates_a_run_in_training_takes_no_row_away(tmp_path):
     other.close()
     training.close()
     assert [row["value"] for row in training.rows()] == ["1.0", "2.0", "0.5"]
+
+
+def test_whoever_evaluates_before_the_first_row_leaves_the_table_to_the_training(tmp_path):
+    """F38: there is nothing to keep yet, and the training has the file open."""
+    training = Log(tmp_path)
+    other = Log(tmp_path, resumed_at=FOREVER)
+    training.scalars({"loss": 1.0}, 1)
+    other.scalars({"test/loss": 2.0}, 1)
+    for log in (training, other):
+        log.close()
+    assert (tmp_path / "scalars.csv").read_text() == "step,name,value\n1,loss,1.0\n1,test/loss,2.0\n"
+
+
+def test_a_torn_row_does_not_swallow_what_is_added(tmp_path):
+    """F31: whoever evaluates a run that has died drops nothing, and loses nothing either."""
+    (tmp_path / "scalars.csv").write_text("step,name,value\n1,loss,1.0\n2,lo")
+    log = Log(tmp_path, resumed_at=FOREVER)
+    log.scalars({"test/loss": 2.0}, 2)
+    log.close()
+    assert [row["value"] for row in log.rows()] == ["1.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: path.symlink_to("victim"), os.mkfifo, os.mkdir], ids=["link", "pipe", "folder"]
+)
+def test_a_table_that_is_no_file_is_not_added_to(tmp_path, capsys, make):
+    """S24: neither followed nor waited for."""
+    make(tmp_path / "scalars.csv")
+    log = Log(tmp_path, resumed_at=FOREVER)
+    log.scalars({"test/loss": 2.0}, 2)
+    log.close()
+    assert capsys.readouterr().out.count("warning: scalars.csv cannot be written") == 1
+    assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.parametrize(("resumed_at", "most"), [(10**9, 6), (FOREVER, 1)])
+def test_a_table_costs_a_few_times_its_size_or_nothing(tmp_path, resumed_at, most):
+    """S09: a stranger's table may be large."""
+    row = b"1,loss,1.0\r\n"
+    size = (tmp_path / "scalars.csv").write_bytes(b"step,name,value\r\n" + 30_000 * row)
+    tracemalloc.start()
+    try:
+        Log(tmp_path, resumed_at).close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most * size
+    assert (tmp_path / "scalars.csv").read_bytes().count(row) == 30_000
