@@ -7,8 +7,10 @@ What a crash may leave behind is a temporary file, which the next start sweeps a
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 TEMPORARY = ".tmp-"  # followed by the process that writes
 
@@ -70,12 +72,19 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read(path: Path) -> bytes:
-    """Return the bytes of a regular file; a link, pipe or device is an OSError."""
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading; a link, pipe or device is an OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         if not os.path.isfile(descriptor):
             raise OSError(None, "not a regular file", str(path))
+        yield file
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of a regular file; a link, pipe or device is an OSError."""
+    with opened(path) as file:
         try:
             return file.read()
         except MemoryError:

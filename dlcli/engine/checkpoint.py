@@ -5,14 +5,16 @@ Nothing in it can execute.
 
 import hashlib
 import json
-from typing import Any
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from dlcli import jsonfile
+from dlcli import disk, jsonfile
 from dlcli.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
@@ -44,6 +46,31 @@ def digest(tensors: Tensors, text: str) -> str:
         total.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         total.update(tensors[name].flatten().view(torch.uint8).numpy().data)
     return total.hexdigest()
+
+
+def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Return tensors and plain data of a file. Raises OSError, and CheckpointError if it is damaged.
+
+    A stranger's file may be gigabytes of nothing: it is not read unless it is as long as its header says.
+    """
+    with disk.opened(path) as file:
+        try:
+            require_length(file)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); no state can be read from it") from error
+    return decode(disk.read(path), path)
+
+
+def require_length(file: BinaryIO) -> None:
+    """Raise ValueError, or what comes of a header of another form, unless a file is as long as its header says."""
+    size = length(file.read(8))
+    if size > jsonfile.LIMIT:
+        raise ValueError(f"a header of more than {jsonfile.LIMIT:,} bytes")
+    stated = jsonfile.parse(file.read(size))
+    ends = [entry["data_offsets"][1] for name, entry in stated.items() if name != "__metadata__"]
+    whole, found = 8 + size + max(ends, default=0), os.fstat(file.fileno()).st_size
+    if whole != found:
+        raise ValueError(f"{found:,} bytes, where its header says {whole:,}")
 
 
 def decode(content: bytes, source: Any) -> tuple[Tensors, dict[str, Any]]:

@@ -112,7 +112,7 @@ class Store:
         for name in reversed(names):
             path = self.folder / name
             try:
-                return checkpoint.decode(disk.read(path), path)
+                return checkpoint.read(path)
             except FileNotFoundError:
                 continue  # pruned
             except (CheckpointError, OSError) as error:

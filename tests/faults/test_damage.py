@@ -10,6 +10,7 @@ import pytest
 import torch
 from harness import aim, assert_same, begin, finished, only_run, wait
 
+from dlcli import disk
 from dlcli.engine import checkpoint, store
 from dlcli.engine.store import Store
 from dlcli.errors import CheckpointError
@@ -287,3 +288,18 @@ def test_a_state_that_could_not_be_read_again_is_refused_before_it_is_kept(tmp_p
         with pytest.raises(CheckpointError, match=r"header of [4-9],\d+,\d+ bytes, more than 4,194,304.*fewer"):
             made.save(2, tensors, plain)
     assert number(made) == 1
+
+
+def test_a_file_longer_than_its_header_says_is_not_read(tmp_path, monkeypatch):
+    """S07: gigabytes of nothing, which take no room on the disk but all of the memory."""
+    made = filled(tmp_path / "a", 1, 2)
+    path = made.folder / "step-2.safetensors"
+    whole = path.read_bytes()
+    real, seen = disk.read, []
+    monkeypatch.setattr(disk, "read", lambda path: (seen.append(path.name), real(path))[1])
+    for content in (b"", whole):
+        path.write_bytes(content)
+        with path.open("r+b") as file:
+            file.truncate(3 * 10**9)
+        assert number(made) == 1
+    assert "step-2.safetensors" not in seen
