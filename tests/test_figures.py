@@ -1,6 +1,8 @@
 """Figures can be drawn of awkward results too; grids put each pixel where it belongs."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -83,3 +85,16 @@ def test_small_pictures_are_enlarged_without_blur(tmp_path):
     assert saved.shape == (68, 68, 3)
     torch.testing.assert_close(saved[2:66:8, 2:66:8], image[0].permute(1, 2, 0), atol=0.01, rtol=0)
     assert torch.equal(saved[2:66:8], saved[9:66:8])
+
+
+def test_a_file_of_settings_in_the_working_directory_is_not_obeyed(tmp_path):
+    """It could have each text set by LaTeX, and turn pictures upside down."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nimage.origin: lower\nsavefig.format: pdf\n")
+    code = (
+        "import torch; from dlcli import figures; from matplotlib import rcParams, rcParamsDefault\n"
+        "assert rcParams['text.usetex']\n"
+        "figures.save_grid(torch.rand(1, 1, 8, 8), 'x.png')\n"
+        "assert rcParams['image.origin'] == 'upper'\n"
+        "assert not figures.canvas('a', 'b', 'c')[0].axes[0].title.get_usetex()\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

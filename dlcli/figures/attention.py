@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from dlcli.figures.canvas import INK, PALE, plain
+from dlcli.figures.canvas import INK, PALE, empty, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,15 +41,13 @@ def alignments(title: str, shown: Sequence[Alignment]) -> "Figure":
 
     Those of one head stand two in a row; of several heads, four in a row, and a text begins a row of its own.
     """
-    from matplotlib.figure import Figure
-
     heads = max(len(one.weights) for one in shown)
     scale, columns = (SMALL, min(HEADS, heads)) if heads > 1 else (LARGE, min(COLUMNS, len(shown)))
     lines = -(-heads // columns)  # of each text, where there are several heads
     rows = len(shown) * lines if heads > 1 else -(-len(shown) // columns)
     wide = max(_room(scale, len(one.source), one.target) for one in shown)
     high = max(_room(scale, len(one.target), one.source) for one in shown)
-    figure = Figure(figsize=(max(3.2, columns * wide), 0.4 + rows * high), layout="constrained")
+    figure = empty(max(3.2, columns * wide), 0.4 + rows * high)
     figure.suptitle(title, fontsize=10)
     for place, one in enumerate(shown):
         for head, weights in enumerate(one.weights):

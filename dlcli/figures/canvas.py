@@ -4,6 +4,7 @@ matplotlib is imported only where something is drawn, and through its object int
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dlcli.text import printable
@@ -16,11 +17,28 @@ MOST = 10  # curves, or classes with a colour of their own
 INK, ACCENT, PALE = "#333333", "#1f77b4", "#cccccc"
 
 
-def canvas(title: str, across: str, up: str) -> "tuple[Figure, Axes]":
-    """Return an empty figure with its labelled axes."""
+@cache
+def settle() -> None:
+    """Have matplotlib forget the settings of a file `matplotlibrc`: it obeys one in the working directory.
+
+    A stranger's could have each text set by LaTeX, a process of its own.
+    """
+    from matplotlib import rcdefaults
+
+    rcdefaults()
+
+
+def empty(width: float, height: float, layout: str | None = "constrained") -> "Figure":
+    """Return an empty figure of so many inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    settle()
+    return Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+
+
+def canvas(title: str, across: str, up: str) -> "tuple[Figure, Axes]":
+    """Return an empty figure with its labelled axes."""
+    figure = empty(6.4, 4.8)
     axes = figure.add_subplot(title=title, xlabel=across, ylabel=up)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -6,6 +6,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from dlcli.figures.canvas import settle
+
 
 def coloured(images: Tensor) -> Tensor:
     """Return pictures (N, C, H, W) as (N, 3, H, W) in [0, 1], on the CPU.
@@ -43,6 +45,7 @@ def save_grid(images: Tensor, path: Path | str | BinaryIO, columns: int = 8) -> 
     """Write pictures (N, C, H, W) as one PNG; small ones are enlarged by a whole number, each pixel a square."""
     from matplotlib.image import imsave
 
+    settle()
     factor = max(1, 64 // images.shape[-1])
     large = images.detach().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     imsave(path, grid(large, columns).permute(1, 2, 0).numpy())

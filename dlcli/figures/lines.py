@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from dlcli.figures.canvas import INK, plain
+from dlcli.figures.canvas import INK, empty, plain
 from dlcli.figures.panels import SIGNED
 
 if TYPE_CHECKING:
@@ -21,12 +21,11 @@ WIDE, CAPTION = 100, 22  # letters in a line, and in the caption before it
 def lines(title: str, rows: Sequence[tuple[str, Sequence[str], Tensor]]) -> "Figure":
     """Draw rows of (caption, words, numbers in [-1, 1]): red for 1, blue for -1, white for 0."""
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
 
     shades = LinearSegmentedColormap.from_list("shades", SIGNED)
     placed = [placed_words(plain(words, WIDE // 2)) for _, words, _ in rows]
     count = sum(places[-1][1] + 1 if places else 1 for places in placed)
-    figure = Figure(figsize=((WIDE + CAPTION) * LETTER, (count + 2) * HIGH))
+    figure = empty((WIDE + CAPTION) * LETTER, (count + 2) * HIGH, None)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDE + CAPTION), ylim=(count + 2, 0))
     axes.axis("off")
     style: dict[str, Any] = {"family": "monospace", "fontsize": 9, "va": "center", "color": INK}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dlcli.figures.canvas import ACCENT, canvas, colours, plain
+from dlcli.figures.canvas import ACCENT, canvas, colours, empty, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,11 +42,9 @@ def fading(curves: Mapping[str, Tensor]) -> "Figure":
 
 def heads(shares: Tensor, tokens: Sequence[str]) -> "Figure":
     """Draw where each token looks, by layer (downwards) and head (across), (L, H, T, T); rows are who looks."""
-    from matplotlib.figure import Figure
-
     layers, across = shares.shape[:2]
     side = max(1.8, 0.1 * len(tokens)) if len(tokens) <= LABELLED else 1.8
-    figure = Figure(figsize=(0.3 + side * across, 0.3 + side * layers), layout="constrained")
+    figure = empty(0.3 + side * across, 0.3 + side * layers)
     every = figure.subplots(layers, across, squeeze=False)
     for layer in range(layers):
         for head in range(across):
@@ -66,12 +64,10 @@ def gates(shares: Mapping[str, Tensor], tokens: Sequence[str]) -> "Figure":
 
     The units are those of which the first gate changes most along the text, in the order of their mean.
     """
-    from matplotlib.figure import Figure
-
     first = next(iter(shares.values()))
     lively = first.var(0, correction=0).topk(min(UNITS, first.shape[1])).indices
     order = lively[first[:, lively].mean(0).argsort(descending=True)]
-    figure = Figure(figsize=(max(4.0, 0.8 + 0.16 * len(tokens)), 0.6 + 1.9 * len(shares)), layout="constrained")
+    figure = empty(max(4.0, 0.8 + 0.16 * len(tokens)), 0.6 + 1.9 * len(shares))
     rows = figure.subplots(len(shares), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (name, share) in zip(rows, shares.items(), strict=True):
         picture = axes.imshow(share[:, order].T.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
