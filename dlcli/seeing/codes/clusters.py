@@ -67,7 +67,7 @@ def draw(codes: Codes) -> dict[str, Any]:
 def members(codes: Codes, found: Found) -> Any:
     """Draw what the centre of each cluster stands for, and some of its members by chance."""
     centres = codes.decode(found.centres)
-    rows = []
+    rows: list[Row] = []
     for cluster, centre in enumerate(centres[: 2 * FEW]):
         inside = (found.cluster == cluster).nonzero().flatten()
         some = inside[torch.randperm(len(inside))[: FEW - 1]]
