@@ -317,6 +317,24 @@ def test_your_own_configs_join_and_win(dl, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("# @package _global_\nmodel: [1\n", ", line 3: no YAML: expected"),
+        ("", ": a config is made of keys and values, KEY: VALUE; this has none"),
+        ("model:\n  net: 3\n", ": the first line of every file in model/ is `# @package _global_`"),
+        ("# @package _global_\nmodel: 5\n", ": model: holds keys, and not 5"),
+        ("# @package _global_\ndefaults:\n  - mlpp\n  - _self_\n", ": defaults: no model is called mlpp"),
+    ],
+)
+def test_faults_of_your_own_configs_name_the_file(dl, tmp_path, text, fault):
+    own = tmp_path / "mine/model/own.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(text)
+    code, _, err = dl("train", "--config-dir", str(tmp_path / "mine"), "model=own")
+    assert (code, err.count("\n"), f"dl: {own}{fault}" in err) == (2, 1, True), err
+
+
+@pytest.mark.parametrize(
     ("verb", "told"), [("eval", "interrupted\n"), ("attack", "interrupted; the same command goes")]
 )
 def test_every_verb_says_that_it_was_interrupted(dl, monkeypatch, verb, told):
