@@ -552,6 +552,7 @@ def test_ctrl_c_stops_a_sweep_and_tells_what_was_done():
 def test_lists_and_shows(dl):
     assert "LeNet" in dl("ls", "models", "len*")[1]
     assert "vae" not in dl("ls", "models", "len*")[1]
+    assert "beta_vae" in dl("ls", "models", "vae")[1]
     assert "adam" in dl("ls", "optimizers")[1]
     code, out, _ = dl("show", "model=lenet_lecture", "epochs=3")
     assert code == 0

@@ -19,8 +19,9 @@ from dlcli.text import printable
 
 
 def ls(what: str, pattern: str, config_dir: Path | None) -> None:
-    """Print the options of a group, or the runs, whose names fit a pattern."""
+    """Print the options of a group, or the runs, whose names fit a pattern, or hold it if it has no wildcard."""
     paths.use(config_dir)
+    pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
     known = {plural(group): group for group in paths.groups()}
     if what in (*known, *known.values()):
         table = options(known.get(what, what), pattern)
@@ -32,7 +33,9 @@ def ls(what: str, pattern: str, config_dir: Path | None) -> None:
         raise ConfigError(f"ls {what}: no such list; {hint}there are {', '.join(known)} and runs")
     if table.row_count == 0:
         print(
-            "no runs yet" if what.startswith("run") and pattern == "*" else f"nothing in {what} is named like {pattern}"
+            "no runs yet"
+            if what.startswith("run") and not pattern.strip("*")
+            else f"nothing in {what} is named like {pattern}"
         )
         return
     Console(highlight=False).print(table)

@@ -149,6 +149,8 @@ def wide(model: nn.Module) -> bool:
 def make_engine(values: dict[str, Any], model: Model, device: torch.device) -> Engine:
     """Return the engine of a plain config."""
     named = {f.name: values[f.name] for f in fields(Settings) if f.name != "every"}
+    if values["overfit"]:  # accuracy is full long before the loss is nothing
+        named["monitor"] = named["monitor"] or "loss"
     return Engine(
         model,
         build(values["optimizer"], values["plugins"]),

@@ -127,10 +127,9 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
     began = time.monotonic()
     keeper = Keeper(run, engine, Store(run / "checkpoints", config["save"]["keep"], log.say), config["save"], stop)
     keeper.save("running")  # from now on the run can be continued; and a disk that is full shows before the first step
-    log.settings(
-        flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")}),
-        declared(engine),
-    )
+    chosen = flat({key: config[key] for key in ("seed", "epochs", "batch", "optimizer", "schedule", "model")})
+    facts = config["data"]  # nobody chose these
+    log.settings({k: v for k, v in chosen.items() if facts.get(k.split(".")[-1]) != v}, declared(engine))
     log.pictures("config", {"config": f"```\n{OmegaConf.to_yaml(OmegaConf.create(config))}```"}, 0)
     log.ticker = Ticker(log.console, planned(setup), engine.clock.step)
 
@@ -215,7 +214,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
         )
     if setup.config["overfit"]:
         log.say(
-            "overfit  the loss above should be next to nothing; if it is not after epochs=300 either, look for a fault "
+            "overfit  the loss above should be next to nothing; if more epochs do not bring it there, look for a fault "
             "in model or data"
         )
     log.say("files    run.json report.json scalars.csv figures/ checkpoints/")
