@@ -117,14 +117,20 @@ def tell(run: Run, split: str, examples: int, scores: dict[str, float], numbers:
     flat = scores | {name: value for name, value in numbers.items() if isinstance(value, float)}
     table = Table(box=None, show_header=False)
     for name, value in flat.items():
-        table.add_row(name, f"{value:.4g}")
+        table.add_row(name, number(value))
     console.print(table)
     for name, rows in numbers.items():
         if isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):
             columns = list(next(iter(rows.values())))
             grid = Table(name, *columns, box=None)
             for label, row in rows.items():
-                grid.add_row(Text(printable(label)), *(f"{row[c]:.4g}" for c in columns))
+                grid.add_row(Text(printable(label)), *(number(row[c]) for c in columns))
+            console.print()
             console.print(grid)
     for line in (f"figures  {run}/figures", f"numbers  {run}/report-{split}.json"):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def number(value: float) -> str:
+    """Return a count in full, and another number with four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
