@@ -28,6 +28,11 @@ class Stop:
             signal.signal(known, signal.default_int_handler if known == signal.SIGINT else signal.SIG_DFL)
 
 
+def hold_back() -> None:
+    """Keep SIGUSR1 waiting until somebody listens: a process that still loads its data would die of it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+
 @contextmanager
 def listening() -> Iterator[Stop]:
     """Listen for SIGINT, SIGTERM, SIGHUP and SIGUSR1; the former handlers come back at the end."""
@@ -35,10 +40,12 @@ def listening() -> Iterator[Stop]:
     heard = [number for number in EXIT if signal.getsignal(number) != signal.SIG_IGN]  # nohup stays in force
     try:
         before = {number: signal.signal(number, stop.hear) for number in [*heard, signal.SIGUSR1]}
+        masked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})  # one that waited is heard now
     except ValueError:  # not the main thread: a launcher's worker, which must not touch handlers
-        before = {}
+        before, masked = {}, signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         yield stop
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlcli.config import compose, paths
 from dlcli.config.check import check, parse
+from dlcli.engine.signals import hold_back
 from dlcli.errors import ConfigError, DlError, Interrupted, OutOfMemoryError, StorageError
 from dlcli.lock import held
 from dlcli.run import Run
@@ -19,6 +20,7 @@ from dlcli.sweep.ledger import Ledger
 
 def start(overrides: list[str], config_dir: Path | None, *, multirun: bool, dry_run: bool) -> None:
     """Check everything, then run the job or the sweep. Raises ConfigError before torch is imported."""
+    hold_back()
     paths.use(config_dir)
     config = check("train", corners(overrides) if multirun else overrides, multirun)
     own = [word for word in overrides if word.lstrip("+~").startswith("hydra")]
@@ -118,6 +120,7 @@ def job(config: Any) -> float | None:
 
 def apart(ledger: Ledger, number: int, overrides: Sequence[str]) -> None:
     """Train one job of a sweep in a process of its own."""
+    hold_back()
     recorded(ledger, number, check("train", overrides), overrides)
 
 

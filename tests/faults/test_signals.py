@@ -13,6 +13,7 @@ from harness import aim, assert_same, assert_tidy, begin, finished, only_run, wa
 
 from dlcli import cli
 from dlcli.engine.loop import Engine
+from dlcli.engine.signals import hold_back
 from dlcli.engine.store import Store
 
 
@@ -96,6 +97,28 @@ def test_usr1_saves_and_the_run_goes_on(warm, tmp_path):
     run = only_run(tmp_path)
     assert Store(run / "checkpoints").listed() == [f"step-{step}.safetensors" for step in (0, 8, 24)]
     assert_same(run, unbroken)
+
+
+def test_usr1_before_the_first_step_is_heard_at_it(warm, tmp_path):
+    """F24: while modules and data are loaded it waits."""
+    config, unbroken = warm
+    config = config.copy()
+    config.save.steps, config.save.keep = None, 5
+
+    def early():
+        hold_back()
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    assert wait(begin(config, tmp_path, early)) == 0
+    run = only_run(tmp_path)
+    assert Store(run / "checkpoints").listed() == [f"step-{step}.safetensors" for step in (0, 1, 24)]
+    assert_same(run, unbroken)
+
+
+def test_a_training_holds_usr1_back_from_the_beginning(dl):
+    masked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    assert dl("train", "--dry-run")[0] == 0
+    assert signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
