@@ -596,8 +596,9 @@ def test_doctor(dl):
 
 
 def test_overfit_learns_a_batch_by_heart(dl):
-    code, _, _ = dl("train", "model=mlp", "overfit=1", "epochs=100")
+    code, out, _ = dl("train", "model=mlp", "overfit=1", "epochs=100", "limit=0.1", "augment=shift")
     assert code == 0
+    assert "warning  limit=0.1 augment=shift: no effect; overfit=1 learns its batches as they are" in out
     assert json.loads((newest() / "report.json").read_text())["scores"]["accuracy"] == 1.0
 
 

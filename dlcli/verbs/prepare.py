@@ -13,7 +13,7 @@ from torch import nn
 from dlcli.config.build import build
 from dlcli.data.loader import Loader
 from dlcli.data.serving import serve
-from dlcli.data.splits import Splits, resample
+from dlcli.data.splits import Splits, mixed, resample
 from dlcli.data.without import leave_out
 from dlcli.engine import randomness
 from dlcli.engine.device import Choice
@@ -30,6 +30,7 @@ from dlcli.verbs.common import VOCABULARIES, load_data, pick_device, plain, requ
 
 AT_ONCE = 2_000_000  # pixels that are scored at once
 STEERING = ("optimizer", "schedule", "clip", "clip_value", "l1", "max_norm")  # keys that reach the players alone
+WHOLE = ("limit", "limit_valid", "augment")  # keys that reach the whole data alone
 SAMPLED = 2000  # training examples scored beside as many of the validation split, for the two learning curves
 
 
@@ -76,10 +77,15 @@ def prepare(config: Any) -> Setup:
 
 
 def idle(engine: Engine, overrides: Sequence[str]) -> list[str]:
-    """Warn of settings for an optimizer where the model learns without one."""
-    given = [word for word in overrides if re.split(r"[.=]", word.lstrip("+~"))[0] in STEERING]
-    rule = type(engine.model).__name__
-    return [] if engine.players or not given else [f"{' '.join(given)}: no effect; {rule} learns without an optimizer"]
+    """Warn of settings for an optimizer where the model learns without one, and for data that `overfit` leaves out."""
+    keys = {word: re.split(r"[.=]", word.lstrip("+~"))[0] for word in overrides}
+    few = next((word for word, key in keys.items() if key == "overfit" and word != "overfit=0"), None)
+    causes = (
+        (STEERING, None if engine.players else f"{type(engine.model).__name__} learns without an optimizer"),
+        (WHOLE, few and f"{few} learns its batches as they are, and is judged by them"),
+    )
+    given = [([word for word in keys if keys[word] in known], cause) for known, cause in causes]
+    return [f"{' '.join(words)}: no effect; {cause}" for words, cause in given if words and cause]
 
 
 def require_facts(config: Any) -> None:
@@ -194,7 +200,8 @@ def loaders(values: dict[str, Any], splits: Splits, device: torch.device) -> tup
     ordered: dict[str, Any] = {"size": max(size, many), "seed": seed, "device": device, "shuffle": False}
     examples = resample(splits.train, seed) if values["bootstrap"] else splits.train
     if values["overfit"]:
-        examples = serve(examples, **shuffled).take(torch.arange(min(values["overfit"] * size, examples.size)))
+        some = torch.arange(min(values["overfit"] * size, examples.size))
+        examples = serve(mixed(examples), **shuffled).take(some)
         return serve(examples, **shuffled), serve(examples, **ordered), serve(examples, **ordered)
     augment = build(values["augment"], values["plugins"])
     train_set = serve(examples, **shuffled, augment=augment, limit=values["limit"])
