@@ -9,7 +9,7 @@ import http.client
 import os
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dlcli.data.files import verified
@@ -28,8 +28,7 @@ def fetch(urls: Sequence[str], path: Path, *, size: int, sha256: str, timeout: f
         raise DataError("not fetched, as DL_OFFLINE=1 forbids")
     faults = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with _made(path.parent), _alone(path.parent):
             for url in urls:
                 if path.exists():  # another process was faster
                     return
@@ -102,6 +101,19 @@ def _receive(url: str, part: Path, have: int, size: int, timeout: float) -> None
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove what was made if it stays empty."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # of one that is not empty
+            for place in new:
+                place.rmdir()
 
 
 @contextmanager

@@ -137,8 +137,15 @@ def test_failures_leave_no_file_and_say_why(get, place, words):
     with pytest.raises(DataError, match=words):
         get(place)
     assert not get.path.exists()
-    assert not get.part.exists()
+    assert not get.path.parent.exists()  # it was made for the file
     assert time.perf_counter() - started < 3
+
+
+def test_a_folder_that_was_there_before_stays(get):
+    get.path.parent.mkdir()
+    with pytest.raises(DataError, match="404"):
+        get("/gone")
+    assert get.path.parent.exists()
 
 
 def test_wrong_hash_of_a_resumed_file_ends(get, server):
