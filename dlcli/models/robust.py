@@ -68,7 +68,7 @@ class WorstCase:
 
     def __call__(self, net: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, search: Search) -> Tensor:
         """Return the loss of one batch."""
-        kept = round(self.clean * len(x))
+        kept = min(round(self.clean * len(x)), len(x) - 1)  # a small batch, too, has one to attack
         found = search(net, x[kept:], y[kept:])
         return F.cross_entropy(net(torch.cat([x[:kept], found])), y)
 

@@ -98,6 +98,14 @@ def test_a_share_of_the_batch_stays_clean():
     assert SEEN[0][1] == 6
 
 
+def test_of_a_small_batch_one_picture_at_least_is_attacked():
+    batch = part(digits(), slice(0, 4))
+    model = robust(Watching(), WorstCase(clean=0.9)).eval()
+    NET.append(model)
+    model.loss(batch)
+    assert SEEN[0][1] == 1
+
+
 def test_the_attack_sees_eval_mode_and_every_layer_gets_its_own_mode_back():
     net = SmallCNN(**SIZE, widths=[4])
     model = robust(Watching(), net=net)
