@@ -55,10 +55,10 @@ class Log:
 
         The rows of its very step may come again: validation follows the save.
         """
-        limit, content = self.resumed_at, io.BytesIO()
+        limit, content = -1 if self.resumed_at is None else self.resumed_at, io.BytesIO()
         text = io.TextIOWrapper(content, "utf-8", newline="", write_through=True)
         csv.writer(text).writerow(COLUMNS)
-        for row in self.rows() if limit is not None else ():
+        for row in self.rows():
             if int(row["step"]) <= limit:
                 csv.writer(text).writerow([row[key] for key in COLUMNS])
                 if row["step"] == str(limit):
