@@ -152,7 +152,7 @@ def require_sigmoids(net: nn.Module) -> None:
 
 @torch.no_grad()
 def inherit(net: nn.Module, layers: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Give the hidden layers of a classifier, unless frozen, what was learned without labels."""
+    """Give the hidden layers of a classifier, unless frozen, weights and biases that were learned without labels."""
     for layer, learned in zip(linear_layers(net), layers, strict=False):
         for own, given in zip((layer.weight, layer.bias), learned, strict=True):
             if own.requires_grad:
