@@ -173,7 +173,7 @@ def settle(model: nn.Module) -> None:
 
 
 def rehearse(words: list[str]) -> None:
-    """Build a family on the CPU, step in bf16, move it to the device, and let it learn, measure, show and sample there."""
+    """Build a family on the CPU, step in bf16, move it to the device; let it learn, measure, show and sample there."""
     from dlcli.config.check import check
     from dlcli.errors import ConfigError
     from dlcli.model import Clock
