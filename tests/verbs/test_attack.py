@@ -137,6 +137,12 @@ def test_two_equal_attacks_at_once_are_one_and_a_refusal(dl, run, monkeypatch):
     assert not list((run / "attacks").glob(".parts-*/*.safetensors"))
 
 
+def test_a_sheet_that_cannot_be_written_is_told_in_a_line(dl, run):
+    (run / "attacks/fgsm-linf-eps0.1.png").mkdir(parents=True)
+    code, _, err = dl("attack", str(run), "attack=fgsm", "n=20", "checks=0")
+    assert (code, "cannot be written" in err) == (7, True)
+
+
 def test_an_attack_that_is_refused_leaves_no_folder(dl, run):
     assert dl("attack", str(run), "attack=pgd", "attack.target=77", "n=20", "checks=0")[0] == 2
     assert not list((run / "attacks").glob("*"))
