@@ -1,5 +1,6 @@
 """The commands that make sense after a training."""
 
+from collections.abc import Sequence
 from shlex import quote
 from typing import Any
 
@@ -9,7 +10,7 @@ from dlcli.run import Run
 from dlcli.verbs.prepare import Setup
 
 
-def next_commands(run: Run, setup: Setup) -> list[str]:
+def next_commands(run: Run, setup: Setup, overrides: Sequence[str]) -> list[str]:
     """Return the commands that make sense for this run."""
     kind, data = type(setup.engine.model), setup.config["data"]
     words = [f"eval {quote(str(run))}"]
@@ -17,12 +18,13 @@ def next_commands(run: Run, setup: Setup) -> list[str]:
         words.append(f"sample {quote(str(run))} {kind.asks}".rstrip())
     if data["kind"] == "images" and kind.forward is not Model.forward:
         words.append(f"attack {quote(str(run))}")
-    commands = [
-        *(f"dl {word}" for word in words),
-        *([more] if (more := longer(run, setup.config, setup.engine)) else []),
-    ]
-    own = f" plugins=[{','.join(setup.config['plugins'])}]" if setup.config["plugins"] else ""
-    return [command + own for command in commands[:3]]
+    commands = [*(f"dl {word}" for word in words), *filter(None, [longer(run, setup.config, setup.engine)])]
+    return [command + repeated(overrides) for command in commands[:3]]
+
+
+def repeated(overrides: Sequence[str]) -> str:
+    """Return the words of a command that the next one about its run needs too, as they are no part of the run."""
+    return "".join(f" {quote(word)}" for word in overrides if word.startswith(("plugins=", "paths.")))
 
 
 def longer(run: Run, config: dict[str, Any], engine: Engine, waited: int = 0) -> str:

@@ -22,7 +22,7 @@ from dlcli.verbs import resume
 from dlcli.verbs.borrowed import agreed
 from dlcli.verbs.common import environment
 from dlcli.verbs.keeper import Keeper
-from dlcli.verbs.onward import longer, next_commands
+from dlcli.verbs.onward import longer, next_commands, repeated
 from dlcli.verbs.prepare import Setup, idle, prepare
 from dlcli.verbs.see import gradient_norms
 
@@ -79,13 +79,13 @@ def keep_learning(run: Run, setup: Setup, overrides: Sequence[str], resumed_at: 
     try:
         with listening() as stop:
             announce(log, run, setup, overrides)
-            seconds = learn(run, log, setup, stop)
-            return finish(run, log, setup, seconds)
+            seconds = learn(run, log, setup, overrides, stop)
+            return finish(run, log, setup, overrides, seconds)
     except BaseException as error:
         if (told := run.status).get("state") == "running":
             run.write("status.json", told | {"state": "stopped"})
         if isinstance(error, KeyboardInterrupt) and "step" in told:
-            raise interruption(run, f"left at once; step {told['step']} is saved") from error
+            raise interruption(run, overrides, f"left at once; step {told['step']} is saved") from error
         raise
     finally:
         log.close()
@@ -121,7 +121,7 @@ def announce(log: Log, run: Run, setup: Setup, overrides: Sequence[str]) -> None
     log.say(f"watch    tensorboard --logdir {config['paths']['outputs']}")
 
 
-def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
+def learn(run: Run, log: Log, setup: Setup, overrides: Sequence[str], stop: Stop) -> float:
     """Run the loop under the eyes of log, keeper and signals; return the seconds it took."""
     engine, config = setup.engine, setup.config
     began = time.monotonic()
@@ -143,7 +143,7 @@ def learn(run: Run, log: Log, setup: Setup, stop: Stop) -> float:
         log.ticker.close()
     keeper.save("done" if complete else "interrupted")
     if not complete:
-        raise interruption(run, f"stopped after step {engine.clock.step}; everything is saved", stop.code)
+        raise interruption(run, overrides, f"stopped after step {engine.clock.step}; everything is saved", stop.code)
     return time.monotonic() - began
 
 
@@ -152,9 +152,9 @@ def declared(engine: Engine) -> list[str]:
     return list(dict.fromkeys(["loss", engine.best.monitor]))
 
 
-def interruption(run: Run, kept: str, code: int | None = None) -> Interrupted:
+def interruption(run: Run, overrides: Sequence[str], kept: str, code: int | None = None) -> Interrupted:
     """Return the error that ends an interrupted run with the right exit code, and says what is kept."""
-    error = Interrupted(f"{kept}. Go on with\ndl train resume={quote(str(run))}")
+    error = Interrupted(f"{kept}. Go on with\ndl train resume={quote(str(run))}{repeated(overrides)}")
     error.code = code or Interrupted.code
     return error
 
@@ -190,7 +190,7 @@ def pictures(setup: Setup) -> dict[str, Any]:
         return engine.model.show(setup.valid.take(torch.arange(min(64, setup.valid.examples))))
 
 
-def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]:
+def finish(run: Run, log: Log, setup: Setup, overrides: Sequence[str], seconds: float) -> dict[str, float]:
     """Score the best weights on the validation split, write report and figures, and name the next commands."""
     engine = setup.engine
     engine.average = None
@@ -218,7 +218,7 @@ def finish(run: Run, log: Log, setup: Setup, seconds: float) -> dict[str, float]
             "in model or data"
         )
     log.say("files    run.json report.json scalars.csv figures/ checkpoints/")
-    log.say("next     " + "\n         ".join(next_commands(run, setup)))
+    log.say("next     " + "\n         ".join(next_commands(run, setup, overrides)))
     return scores
 
 

@@ -47,6 +47,14 @@ def test_where_things_lie_is_for_the_command_to_say(dl, trained, tmp_path, monke
     }
 
 
+def test_the_commands_that_go_on_say_again_where_things_lie(dl, tmp_path):
+    words = ("train", "model=softmax", "data=iris", f"paths.data={tmp_path}")
+    told = dl(*words, "epochs=1")[1].partition("next ")[2].splitlines()
+    assert [line.endswith(f" paths.data={tmp_path}") for line in told] == [True] * len(told)
+    code, out, err = dl(*words, "epochs=1000", "max_time=1e-6")
+    assert f"paths.data={tmp_path}" in (out + err).splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "said"),
     [
