@@ -51,7 +51,7 @@ def test_the_commands_that_go_on_say_again_where_things_lie(dl, tmp_path):
     words = ("train", "model=softmax", "data=iris", f"paths.data={tmp_path}")
     told = dl(*words, "epochs=1")[1].partition("next ")[2].splitlines()
     assert [line.endswith(f" paths.data={tmp_path}") for line in told] == [True] * len(told)
-    code, out, err = dl(*words, "epochs=1000", "max_time=1e-6")
+    _, out, err = dl(*words, "epochs=1000", "max_time=1e-6")
     assert f"paths.data={tmp_path}" in (out + err).splitlines()[-1]
 
 
