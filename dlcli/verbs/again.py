@@ -5,11 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from dlcli import disk
 from dlcli.attacks.outcome import outcome
 from dlcli.attacks.verify import verify
 from dlcli.attacks.victim import fingerprint
-from dlcli.engine.checkpoint import decode
+from dlcli.engine import checkpoint
 from dlcli.errors import CheckpointError, ConfigError, DataError
 from dlcli.run import Run
 from dlcli.verbs.common import pick_device
@@ -43,7 +42,7 @@ def pairs(name: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a file of pairs and the threat model that stands in it. Raises DataError."""
     cure = "name a file attacks/NAME.safetensors of a run that was attacked"
     try:
-        tensors, threat = decode(disk.read(Path(str(name))), name)
+        tensors, threat = checkpoint.read(Path(str(name)))
         clean, labels = tensors["clean"], tensors["labels"]
         sizes = {clean.shape[:1], labels.shape, *(tensors[key].shape for key in ("target",) if key in tensors)}
         whole = clean.ndim == 4 and clean.shape == tensors["adversarial"].shape and len(sizes) == 1
