@@ -32,7 +32,7 @@ QUICK = {  # smaller nets for the tests alone
     "vae": ("model.encoder.widths=[64]", "model.decoder.widths=[64]", "model.importance=5"),
     "vae_conv": ("limit=0.3", "model.importance=5"),
     "beta_vae": ("limit=0.3", "model.importance=5"),
-    "restoration": ("limit=0.3", "model.net.net.width=8"),
+    "restoration": ("limit=0.5", "batch=16", "optimizer.lr=0.005", "model.net.net.width=8"),
     "resgan": ("limit=0.5", "limit_valid=0.3", "batch=32", "model.generator.width=8", "model.critic.width=8"),
     "cyclegan": ("limit=0.2", "limit_valid=0.3", "model.there.blocks=1", "model.there.width=4"),
     "unet": ("model.net.width=8",),

@@ -3,7 +3,7 @@
 There is no family in here: what a family needs, its rule says by what it yields.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,10 +143,10 @@ class Engine:
     def take_steps(self, batch: Any) -> None:
         """Run the rule on every piece of the batch in step: their i-th yields share one optimizer step."""
         parts = cut(batch, self.pieces, self.least)
-        runs = [
-            (self.model.updates(part, self.clock._replace(share=part.size / batch.size)), share)
-            for part, share in zip(parts, shares(self.model, parts) if len(parts) > 1 else [None], strict=True)
-        ]
+        runs: list[tuple[Iterator[Update], float | None]] = [(self.model.updates(batch, self.clock), None)]
+        if len(parts) > 1:
+            clocks = [self.clock._replace(share=part.size / batch.size) for part in parts]
+            runs = list(zip(map(self.model.updates, parts, clocks), shares(self.model, parts), strict=True))
         while True:
             player, by_hand = None, False
             for updates, share in runs:

@@ -10,7 +10,8 @@ from dlcli.model import Model
 
 def cut(batch: Any, pieces: int, least: int = 1) -> list[Any]:
     """Cut a batch into about equal pieces along its examples, of at least `least` each."""
-    pieces = max(1, min(pieces, batch.size // least))
+    if pieces > 1:
+        pieces = max(1, min(pieces, batch.size // least))
     if pieces == 1:
         return [batch]
     columns = [field.tensor_split(pieces) for field in batch]
