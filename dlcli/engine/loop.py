@@ -143,8 +143,10 @@ class Engine:
     def take_steps(self, batch: Any) -> None:
         """Run the rule on every piece of the batch in step: their i-th yields share one optimizer step."""
         parts = cut(batch, self.pieces, self.least)
-        runs: list[tuple[Iterator[Update], float | None]] = [(self.model.updates(batch, self.clock), None)]
-        if len(parts) > 1:
+        runs: list[tuple[Iterator[Update], float | None]]
+        if len(parts) == 1:
+            runs = [(self.model.updates(batch, self.clock), None)]
+        else:
             clocks = [self.clock._replace(share=part.size / batch.size) for part in parts]
             runs = list(zip(map(self.model.updates, parts, clocks), shares(self.model, parts), strict=True))
         while True:

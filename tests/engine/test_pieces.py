@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlcli.batch import IGNORED, Images, Masks, Tokens, Translations
+from dlcli.batch import IGNORED, Images, Masks, Table, Tokens, Translations
 from dlcli.engine.loop import Engine, Settings
 from dlcli.engine.pieces import cut, least
 from dlcli.engine.precision import Precision
@@ -16,6 +16,7 @@ from dlcli.models.classifier import Classifier
 from dlcli.models.conditional import ConditionalWriter
 from dlcli.models.glove import Glove
 from dlcli.models.language import LanguageModel
+from dlcli.models.principal import PCA
 from dlcli.models.segmenter import Segmenter
 from dlcli.models.seq2seq import Seq2Seq
 from dlcli.models.tagger import Tagger
@@ -88,6 +89,13 @@ def test_what_a_rule_does_without_a_step_it_does_with_every_piece():
         assert model.seen.sum() == (TEXTS > 0).sum()
     assert counts[0].any()
     torch.testing.assert_close(counts[1], counts[0])
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_rule_that_acts_at_once_sees_every_example_once(pieces):
+    model = PCA(shape=[6], latent=2)
+    learn(model, Table(torch.rand(9, 6), torch.zeros(9)), pieces)
+    assert int(model.seen) == 9
 
 
 def test_what_follows_a_step_counts_by_the_share_of_the_piece():
