@@ -40,8 +40,11 @@ class Run:
 
         Raises DataError if the record could not be read again.
         """
-        if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
-            raise ConfigError(f"name={name}: letters, digits and . + - _ only; it becomes the name of a folder")
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ConfigError(
+                f"name={name}: letters, digits and . + - _ only, and one of the first two at the start; "
+                "it becomes the name of a folder"
+            )
         content = jsonfile.encode(record)
         if len(content) > jsonfile.LIMIT:
             raise DataError(

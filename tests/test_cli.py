@@ -126,6 +126,8 @@ FAULTS = [
     (("train", "plugins=[nope.nets]"), 2, ["plugins=[nope.nets]: no such package is installed"]),
     (("train", "plugins=[./mine]"), 2, ["plugins=[./mine]: no such package is installed"]),
     (("eval", "attack=pgd"), 2, ["attack: only `dl attack` has it: dl attack [RUN] attack=NAME"]),
+    (("train", "sampler=prior"), 2, ["sampler: only `dl sample` and `dl eval` have it: dl sample [RUN] sampler=NAME"]),
+    (("train", "name="), 2, ["name=-digits: letters, digits", "at the start"]),
     (("train", "data=table", "data.source.path=.", "data.source.target=y"), 3, ["a folder, where a file is needed"]),
     (
         ("train", "model=lenet", "data=iris"),

@@ -73,7 +73,7 @@ def newest() -> Path:
 
 
 def test_the_families_are_counted():
-    assert len(FAMILIES) == 97
+    assert len(FAMILIES) == 98
     assert len(paths.options("optimizer")) == 10
     assert len(paths.options("schedule")) == 9
     assert len(paths.options("data")) == 51

@@ -7,6 +7,11 @@ from importlib.util import find_spec
 
 from dlcli.config import paths
 
+ELSEWHERE = {  # groups that training has not
+    "attack": "`dl attack` has it: dl attack",
+    "sampler": "`dl sample` and `dl eval` have it: dl sample",
+}
+
 
 def unreadable(override: str) -> str:
     """Say what helps where a word is outside Hydra's grammar."""
@@ -48,8 +53,8 @@ def readable(error: Exception) -> str:
     """Return the first lines of a Hydra error without its advice to add keys."""
     if match := re.match(r"Could not override '(\w+)'", str(error)):
         group, having = match[1], choosing(match[1])
-        if group == "attack":
-            return "attack: only `dl attack` has it: dl attack [RUN] attack=NAME"
+        if group in ELSEWHERE:
+            return f"{group}: only {ELSEWHERE[group]} [RUN] {group}=NAME"
         if not having:
             return f"{group}: a run keeps the {group} that it was trained with; only `dl train` chooses"
         return f"{group}: this model has no {group} to choose; models that have: {', '.join(having)}"

@@ -16,6 +16,8 @@ from dlcli.nets.layers import Normalize, activation, norm
 class MLP(nn.Module):
     """Hidden layers of the given widths, then a linear output."""
 
+    head: type[nn.Module] = nn.Linear
+
     def __init__(
         self,
         *,
@@ -34,7 +36,7 @@ class MLP(nn.Module):
         sizes = [inputs, *widths]
         hidden = [layer for pair in pairwise(sizes) for layer in block(*pair, activation, norm, dropout)]
         drop = [nn.Dropout(input_dropout)] if input_dropout else []
-        self.layers = nn.Sequential(nn.Flatten(), *drop, *hidden, nn.Linear(sizes[-1], outputs))
+        self.layers = nn.Sequential(nn.Flatten(), *drop, *hidden, self.head(sizes[-1], outputs))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, outputs)
         return self.layers(self.normalize(x))
