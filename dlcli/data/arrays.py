@@ -136,4 +136,11 @@ def _answers(splits: tuple[Arrays, ...], arrays: dict[str, np.ndarray], path: Pa
             f"{path} has classes from {least} to {most} and {len(names)} names: "
             f"classes count from 0, at least two of them and at most {MOST}, each with a name if any has one"
         )
-    return class_facts([str(name) for name in names])
+    return class_facts([str(name) for name in names]) | {"notes": _gaps(classes, names)}
+
+
+def _gaps(classes: Tensor, names: list[Any]) -> list[str]:
+    """Say which classes have no example: the numbers may have gaps that are not meant."""
+    empty = [str(names[c]) for c in (classes.bincount(minlength=len(names)) == 0).nonzero().flatten().tolist()]
+    shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
+    return [f"classes without an example: {shown} ({len(empty)} of {len(names)})"] if empty else []

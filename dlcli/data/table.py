@@ -2,7 +2,8 @@
 
 Columns of numbers are features as they are; a column of texts becomes one feature for each category, in sorted
 order, 1 where the row has it. A missing number becomes the mean of its column over the training rows, and a
-further feature says 1 where it was missing; a missing text is a category of its own. N rows, D features.
+further feature says 1 where it was missing; a missing text is a category of its own. Empty columns are left out.
+N rows, D features.
 """
 
 import difflib
@@ -50,6 +51,7 @@ class TableFile:
         columns = _with_target(columns, self.target, notes)
         y, names = self._answers(columns[self.target], notes)
         inputs = {name: cells for name, cells in columns.items() if name not in (self.target, *self.drop)}
+        inputs = _with_values(inputs, notes)
         if not inputs:
             raise DataError(f"{self.path} has no column besides the target {self.target!r}: features are needed")
         x, features = _encode(inputs)
@@ -110,6 +112,13 @@ def _with_target(columns: Columns, target: str, notes: list[str]) -> Columns:
     if not any(kept):
         raise DataError(f"target {target!r} is missing in all {len(kept)} rows: choose another column")
     return {name: [c for c, keep in zip(cells, kept, strict=True) if keep] for name, cells in columns.items()}
+
+
+def _with_values(columns: Columns, notes: list[str]) -> Columns:
+    """Leave out columns that are empty."""
+    empty = [name for name, cells in columns.items() if all(cell is None for cell in cells)]
+    notes.extend(f"column {name!r} left out: it has no value in any row" for name in empty)
+    return {name: cells for name, cells in columns.items() if name not in empty}
 
 
 def _encode(columns: Columns) -> tuple[Tensor, list[str]]:

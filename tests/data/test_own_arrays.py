@@ -42,6 +42,13 @@ def test_grey_bytes(load):
     check(splits, 4)
 
 
+def test_classes_without_an_example_are_named(load):
+    assert load(x=BYTES, y=CLASSES).facts["notes"] == []
+    assert load(x=BYTES, y=CLASSES * 3).facts["notes"] == ["classes without an example: 1, 2, 4, 5, 7, ... (6 of 10)"]
+    names = np.array(["cat", "dog", "emu", "fox", "gnu"])
+    assert load(x=BYTES, y=CLASSES, names=names).facts["notes"] == ["classes without an example: gnu (1 of 5)"]
+
+
 def test_colour_floats(load):
     x = GENERATOR.random((40, 3, 6, 5))
     splits = load(x=x, y=CLASSES % 2, names=np.array(["cat", "dog"]))

@@ -80,6 +80,14 @@ def test_missing_numbers_get_the_training_mean_and_a_flag(load):
     check(splits, 2)
 
 
+def test_a_column_without_any_value_is_left_out(load):
+    splits = load("n,q,y\n" + "".join(f"{i},,{'ab'[i % 2]}\n" for i in range(40)))
+    assert splits.facts["feature_names"] == ["n"]
+    assert any("'q' left out: it has no value" in note for note in splits.facts["notes"])
+    with pytest.raises(DataError, match="features are needed"):
+        load("q,y\n" + "".join(f",{'ab'[i % 2]}\n" for i in range(40)))
+
+
 def test_rows_without_an_answer_are_dropped(load):
     splits = load("p,q,y\n" + rows() + "99,1,\n98,1,NA\n")
     assert whole(splits)[0][:, 0].max() == 19
