@@ -17,6 +17,14 @@ from dlcli.engine.signals import hold_back
 from dlcli.engine.store import Store
 
 
+@pytest.fixture(autouse=True)
+def _hangups_are_heard():
+    """Under nohup they are not, and a process that is started inherits that."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
 def send(*numbers):
     """Return an act that sends signals to the own process."""
 
