@@ -144,7 +144,7 @@ class Log:
         plain = {
             key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in values.items()
         }
-        summaries = hparams(plain, {f"final/{name}": 0.0 for name in metrics})
+        summaries = hparams(plain, {f"valid best/{name}": 0.0 for name in metrics})
         self.board(lambda writer: [writer.file_writer.add_summary(summary) for summary in summaries])
 
     def board(self, act: Any) -> None:

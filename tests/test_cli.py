@@ -385,7 +385,7 @@ def test_resume_remembers_new_limits_and_names_the_right_one(dl):
     assert dl("train", run, "max_steps=5")[0] == 0
     assert "max_steps=10" in dl("train", run)[1]
     names = [line.split(",")[1] for line in (newest() / "scalars.csv").read_text().splitlines()]
-    assert names.count("final/accuracy") == 2
+    assert names.count("valid best/accuracy") == 2
 
 
 def test_resume_without_a_run_to_finish_names_the_newest_and_the_way_on(dl):

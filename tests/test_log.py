@@ -62,8 +62,8 @@ def test_a_run_declares_its_settings_once_and_shows_pictures(dl, tmp_path):
     assert {"train/loss", "train/rate", "train/gradient norm", "valid/accuracy", "train/accuracy"} <= set(
         tags["scalars"]
     )
-    assert {"speed/steps per second", "final/accuracy", "final/loss"} <= set(tags["scalars"])
-    assert [event.step for event in reader.Scalars("final/accuracy")] == [8]
+    assert {"speed/steps per second", "valid best/accuracy", "valid best/loss"} <= set(tags["scalars"])
+    assert [event.step for event in reader.Scalars("valid best/accuracy")] == [8]
     assert tags["histograms"]
     plugins = reader.SummaryMetadata("_hparams_/session_start_info").plugin_data.plugin_name
     assert plugins == "hparams"

@@ -202,7 +202,7 @@ def finish(run: Run, log: Log, setup: Setup, overrides: Sequence[str], seconds: 
     report = {name: value for name, value in engine.model.report(measured).items() if not callable(value)}
     figures = {name: value for name, value in report.items() if hasattr(value, "savefig")}
     log.figures("valid", figures, engine.best.step)
-    log.scalars({f"final/{name}": scores[name] for name in declared(engine) if name in scores}, engine.clock.step)
+    log.scalars({f"valid best/{name}": scores[name] for name in declared(engine) if name in scores}, engine.clock.step)
     numbers = {name: value for name, value in report.items() if name not in figures}
     place = {"split": "valid", "step": engine.best.step, "steps": engine.clock.step, "seconds": seconds}
     run.write("report.json", {**place, "scores": scores, **numbers})
