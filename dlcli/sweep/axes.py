@@ -15,6 +15,7 @@ from dlcli.config.check import sweep as listed
 from dlcli.errors import ConfigError
 
 OURS = ("sweep", "dry_run")  # keys that steer the sweep and are no part of a job
+DIGITS = 6  # of a number that is drawn
 
 
 class Axis(NamedTuple):
@@ -28,7 +29,9 @@ class Axis(NamedTuple):
     whole: bool = False
 
     def assign(self, value: float) -> str:
-        """Return the assignment of a number in the interval."""
+        """Return the assignment of a number in the interval, with as many digits as a reader can use."""
+        if not self.whole:
+            value = min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
         return f"{self.key}={value!r}"
 
     def at(self, share: float) -> str:

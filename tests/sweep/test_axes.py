@@ -52,6 +52,13 @@ def test_draws_repeat_stay_inside_and_only_add():
     assert e == {"x", "y"}
 
 
+def test_drawn_numbers_are_short_and_stay_inside():
+    (axis,) = axes(["a=interval(0.1234567,0.1234569)"])
+    assert {axis.assign(value) for value in (0.1234567, 0.12345678, 0.1234569)} == {"a=0.1234567", "a=0.1234569"}
+    (axis,) = axes(["a=tag(log,interval(1e-6,1))"])
+    assert [axis.assign(value) for value in (1e-6, 1 / 3, 2e-5 / 3)] == ["a=1e-06", "a=0.333333", "a=6.66667e-06"]
+
+
 def test_what_holds_at_the_ends_of_an_interval_is_checked():
     assert corners(["a=interval(1,2)", "b=int(interval(1,3))", "c=1,2"]) == ["a=1.0,2.0", "b=1,3", "c=1,2"]
 
