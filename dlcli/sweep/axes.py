@@ -30,9 +30,8 @@ class Axis(NamedTuple):
 
     def assign(self, value: float) -> str:
         """Return the assignment of a number in the interval, with as many digits as a reader can use."""
-        if not self.whole:
-            value = min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
-        return f"{self.key}={value!r}"
+        short = value if self.whole else float(f"{value:.{DIGITS}g}")
+        return f"{self.key}={short if self.low <= short <= self.high else value!r}"
 
     def at(self, share: float) -> str:
         """Return the assignment that lies at a share in [0, 1) of the axis."""

