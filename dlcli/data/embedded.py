@@ -6,11 +6,14 @@ Hastie, Johnstone, Tibshirani 2004). Each is cut 60 : 20 : 20, in proportion of 
 """
 
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from dlcli.batch import Images, Table
 from dlcli.data.facts import class_facts, image_facts, table_facts, target_facts
@@ -30,16 +33,23 @@ class Digits:
 
     def load(self, root: Path) -> Splits:
         """Cut the pictures, bytes in [0, 255], by `split_seed`; `root` is not needed."""
-        from sklearn.datasets import load_digits
-
-        found = load_digits()
-        x = torch.from_numpy(found.images).float()[:, None] * (255 / 16)  # (N, 1, 8, 8), from 17 levels of grey
+        levels, y = digits()
+        x = levels * (255 / 16)
         if self.size != x.shape[-1]:
             x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
-        whole = Images(x.round().to(torch.uint8), torch.from_numpy(found.target).long())
-        train, valid, test = divide(whole, SHARE, SHARE, self.split_seed)
-        names = [str(name) for name in found.target_names]
-        return Splits(train, valid, test, image_facts(train.x) | class_facts(names))
+        train, valid, test = divide(Images(x.round().to(torch.uint8), y), SHARE, SHARE, self.split_seed)
+        return Splits(train, valid, test, image_facts(train.x) | class_facts([str(digit) for digit in range(10)]))
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """Return pictures (N, 1, 8, 8) of 17 levels of grey, 0 to 16, and digits (N,).
+
+    Read from scikit-learn's own file: to import the library takes longer than anything else before the first step.
+    """
+    path = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+    rows = np.loadtxt(str(path), np.float32, delimiter=",")
+    pixels, y = torch.from_numpy(rows).split([64, 1], dim=1)
+    return pixels.reshape(-1, 1, 8, 8), y[:, 0].long()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,18 @@
 """Embedded sets have their published sizes; formulas give what they say; configs state what is loaded."""
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
+from sklearn.datasets import load_digits
 
 from dlcli.batch import Images
-from dlcli.data.embedded import Bundled, Digits
+from dlcli.data.embedded import Bundled, Digits, digits
 from dlcli.data.points import XOR, Blobs, Circles, Moons, Parity, Polynomial, Spirals, Tags
 from dlcli.data.splits import check
 from dlcli.errors import ConfigError
@@ -91,6 +94,14 @@ def test_diabetes_is_in_its_own_units():
     y = splits.train.y.double()
     assert splits.facts["target_mean"][0] == pytest.approx(y.mean().item(), rel=1e-6)
     assert splits.facts["target_std"][0] == pytest.approx(y.std(correction=0).item(), rel=1e-6)
+
+
+def test_digits_are_those_of_the_library_which_need_not_be_imported():
+    found, (x, y) = load_digits(), digits()
+    assert torch.equal(x[:, 0].double(), torch.from_numpy(found.images))
+    assert torch.equal(y, torch.from_numpy(found.target).long())
+    code = "import sys; from dlcli.data.embedded import digits; digits(); sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_digits_are_all_there_once():
