@@ -84,10 +84,10 @@ class Log:
         """Print a line."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def tick(self, step: int, text: str) -> None:
+    def tick(self, step: int, text: str, score: str = "") -> None:
         """Show how far the run is, if somebody watches."""
         if self.ticker:
-            self.ticker.tick(step, text)
+            self.ticker.tick(step, text, score)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Log numbers at a step; they outlive the process."""
@@ -209,7 +209,7 @@ class Ticker:
 
     def __init__(self, console: Console, total: int, done: int = 0):
         self.console, self.total, self.first = console, total, done
-        self.began, self.next = time.monotonic(), 1.0
+        self.began, self.next, self.score = time.monotonic(), 1.0, ""
         columns = (
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
@@ -221,13 +221,14 @@ class Ticker:
             self.task = self.bar.add_task("", total=total, completed=done)
             self.bar.start()
 
-    def tick(self, step: int, text: str) -> None:
-        """Show how far the run is."""
+    def tick(self, step: int, text: str, score: str = "") -> None:
+        """Show how far the run is; a bar keeps the score in sight until the next one."""
+        self.score = score or self.score
         spent = time.monotonic() - self.began
         rate = (step - self.first) / max(spent, 1e-9)
         if self.bar:
             room = max(self.console.width - len(f"{self.total}/{self.total}") - 20, 10)  # beside bar, steps and time
-            told = f"{rate:,.0f}/s  {text}"
+            told = f"{rate:,.0f}/s  {text}{'' if score else self.score}"
             told = told if len(told) <= room else f"{told[: room - 1]}…"
             self.bar.update(self.task, completed=step, description=told)
         elif spent >= self.next:

@@ -1,6 +1,7 @@
 """What TensorBoard and `scalars.csv` hold, read back as a reader would."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,17 @@ def test_lines_in_a_file_come_ever_more_rarely(capsys, monkeypatch):
     assert 20 < len(lines) < 80
     assert lines[0].startswith("step 2/1000  loss 1  2 steps/s  8:19 left")
     assert not any("\r" in line or "\x1b" in line for line in lines)
+
+
+def test_a_bar_keeps_the_last_score_in_sight(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    ticker = Ticker(Console(file=io.StringIO(), width=80), 1000)
+    told = []
+    for step, text, score in ((1, "loss 2", ""), (2, "valid loss 3", "  valid 3"), (3, "loss 1", "")):
+        ticker.tick(step, text, score)
+        told.append(ticker.bar.tasks[0].description.partition("/s  ")[2])
+    ticker.close()
+    assert told == ["loss 2", "valid loss 3", "loss 1  valid 3"]
 
 
 def test_pictures_of_any_range_and_texts_are_taken(tmp_path):

@@ -135,7 +135,8 @@ def learn(run: Run, log: Log, setup: Setup, overrides: Sequence[str], stop: Stop
 
     def epoch_end(scores: dict[str, float]) -> None:
         look(log, setup, scores)
-        log.tick(engine.clock.step, f"epoch {engine.clock.epoch}  valid {brief(scores, engine.best.monitor)}")
+        told = f"epoch {engine.clock.epoch}  valid {brief(scores, engine.best.monitor)}"
+        log.tick(engine.clock.step, told, f"  valid {scores[engine.best.monitor]:.4g}")
 
     try:
         complete = engine.fit(setup.train, setup.valid, stop, keeper.step_end, epoch_end)
