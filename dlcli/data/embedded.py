@@ -44,7 +44,7 @@ class Digits:
 def digits() -> tuple[Tensor, Tensor]:
     """Return pictures (N, 1, 8, 8) of 17 levels of grey, 0 to 16, and digits (N,).
 
-    Read from scikit-learn's own file: to import the library takes longer than anything else before the first step.
+    Read from scikit-learn's own file: to import the library would add a quarter to the time of a short run.
     """
     path = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
     rows = np.loadtxt(str(path), np.float32, delimiter=",")

@@ -16,7 +16,7 @@ from dlcli.nets.layers import Normalize, activation, norm
 class MLP(nn.Module):
     """Hidden layers of the given widths, then a linear output."""
 
-    head: type[nn.Module] = nn.Linear
+    head: type[nn.Module] = nn.Linear  # of the last features, to the outputs
 
     def __init__(
         self,
